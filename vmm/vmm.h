@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vmm - unikernels: what an image says of itself, which monitor runs it, how it is told its arguments and address,
+ * and the jail around it. Facade of the folder. It starts nothing: a driver writes a plan (argv, fds, jail) and the
+ * container's monitor process carries it out.
+ *
+ * Image data is hostile: it chooses among what the node's configuration allows and nothing else; it never becomes a
+ * path, an argument or a flag by itself. Drivers and families are const tables, looked up once.
+ * Thread: any; memory only unless said otherwise.
+ */
+#ifndef UNICRI_VMM_VMM_H
+#define UNICRI_VMM_VMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "base/options.h"
+
+/* --------------------------------------------------------- the guest */
+
+#define GUEST_DEVICES_MAX 64
+
+enum guest_device_type { GUEST_NET, GUEST_BLOCK };
+struct guest_device {
+    char name[68]; /* as in the Solo5 manifest */
+    enum guest_device_type type;
+};
+
+/* What an image declares (labels and annotations `com.urunc.unikernel.*`, urunc.json, ELF notes); checked. */
+struct guest {
+    char *family;     /* "mirage", "unikraft", "generic" ...; "" = by ELF notes */
+    char *version;
+    char *hypervisor; /* "spt", "hvt", "qemu", ... as declared; "" = any that can run it */
+    char *binary;     /* path of the kernel in the image */
+    char *cmdline;    /* used only when the container has neither command nor args */
+    char *initrd, *block, *block_mount; /* paths in the image; "" none */
+    bool mount_rootfs;
+    /* From the kernel's own notes, once guest_probe_kernel() has seen it: */
+    bool solo5;
+    char solo5_target[8]; /* "hvt", "spt" */
+    struct guest_device devices[GUEST_DEVICES_MAX];
+    size_t n_devices;
+};
+void guest_free(struct guest *guest);
+DEFINE_CLEANUP(struct guest *, guest_free);
+#define autoguest CLEANUP(guest_free_cleanup) struct guest
+
+#define GUEST_JSON_MAX_BYTES (64 * 1024)
+
+/**
+ * guest_declared() - does the image declare a unikernel?
+ * @labels, @annotations: of the image's config and manifest; @pod_annotations: of the container, only those the handler allows.
+ * @read_file: opens "/urunc.json" of the image: fd or -1 with NOT_FOUND.
+ * Precedence: pod annotation > manifest annotation > label > urunc.json. Values are plain or base64 (one encoding for a
+ * whole source, told by the known set of types).
+ * Returns: 0 and *ret = NULL when it declares none; a guest owned by the caller. Errors: INVALID naming key and value.
+ */
+int guest_declared(const struct kvs *labels, const struct kvs *annotations, const struct kvs *pod_annotations,
+                   int (*read_file)(void *arg, const char *path, struct err *err), void *arg, struct guest **ret,
+                   struct err *err) MUST_CHECK;
+/** guest_probe_kernel() - read the ELF notes of the kernel behind fd into the guest (Solo5 target, manifest). Reads a bounded
+ * part of the file; nothing in it is trusted. Errors: INVALID saying what lies. */
+int guest_probe_kernel(struct guest *guest, int kernel_fd, struct err *err) MUST_CHECK;
+
+/* ---------------------------------------------------------- a plan */
+
+#define VMM_FDS_MAX 24
+
+struct vmm_net {
+    const char *device; /* name in the manifest; NULL: the driver's only one */
+    int tap_fd;
+    const char *tap;
+    const char *mac;
+    int mtu;
+    const char *ip, *gateway; /* IPv4, "" none */
+    int prefix;
+    const char *ip6, *gateway6;
+    int prefix6;
+    char *const *dns;
+    const char *hostname;
+};
+struct vmm_block {
+    const char *device;
+    int fd;
+    bool readonly;
+};
+
+/* What is to be run. All borrowed; descriptors stay the caller's. */
+struct vmm_spec {
+    const char *id; /* container id */
+    const struct guest *guest;
+    int kernel_fd, initrd_fd; /* -1 none */
+    char *const *args;        /* the container's command and args */
+    char *const *env;
+    uint64_t memory_limit;    /* of the container, bytes; 0 = the handler's default */
+    uint32_t cpus;            /* 0 = 1 */
+    const struct vmm_net *nets;
+    size_t n_nets;
+    const struct vmm_block *blocks;
+    size_t n_blocks;
+};
+
+/* How a VMM is shut in: carried out by the monitor between clone and exec. */
+struct vmm_jail {
+    uint32_t uid, gid;     /* unique to this guest */
+    uint64_t memory_max;   /* of its cgroup: guest + overhead */
+    int64_t pids_max;
+    uint64_t nofile, fsize; /* rlimits */
+    bool new_pid_ns;
+};
+
+struct vmm_plan {
+    char **argv;     /* owned; argv[0] is a name for ps */
+    char **env;      /* owned */
+    int program_fd;  /* owned: the VMM's program, O_PATH or readable; executed by fd in an empty root */
+    struct {
+        int from;    /* borrowed from the spec, or owned by the plan when `own` */
+        int to;      /* number in the VMM */
+        bool own;
+    } fds[VMM_FDS_MAX];
+    size_t n_fds;
+    struct vmm_jail jail;
+    uint64_t guest_memory; /* bytes of RAM the guest gets */
+};
+void vmm_plan_done(struct vmm_plan *plan);
+
+/* ---------------------------------------------------------- drivers */
+
+struct vmm_handler; /* a handler of the configuration, resolved */
+
+enum vmm_stop { VMM_STOP_SIGTERM, VMM_STOP_CONTROL };
+
+struct vmm_driver {
+    const char *name; /* "tender-spt" */
+    /** Why this host cannot run it, in plain words (owned by the caller); NULL when it can. */
+    char *(*unavailable)(const struct vmm_handler *handler);
+    /** Can it run this guest? Errors: INVALID/UNSUPPORTED saying what does not fit. */
+    int (*accepts)(const struct vmm_handler *handler, const struct guest *guest, struct err *err);
+    /** Write the plan. Errors: INVALID naming the device or argument. */
+    int (*plan)(const struct vmm_handler *handler, const struct vmm_spec *spec, struct vmm_plan *ret, struct err *err);
+    enum vmm_stop stop;
+    /** What an exit status of the VMM means; fills reason ("Error", "GuestCrashed", ...) and the guest's own code. */
+    void (*explain)(int exited, int code, int *ret_exit_code, const char **ret_reason, const char **ret_message);
+};
+
+struct vmm_config {
+    char *tender_program;      /* unicri-tender; "" = beside the daemon */
+    uint64_t default_memory;
+    int64_t uid_first, uid_count; /* unique uids for jails */
+    uint64_t memory_overhead;
+};
+extern const struct option vmm_options[];
+extern const size_t vmm_options_n;
+extern struct metric *const vmm_metrics[];
+
+struct vmm; /* the drivers with their configuration */
+/** vmm_open() - `config` is borrowed. Opens the tender's program once. Errors: NOT_FOUND. */
+struct vmm *vmm_open(const struct vmm_config *config, struct err *err);
+void vmm_close(struct vmm *vmm);
+
+/**
+ * vmm_handler_find() - by driver name ("tender-spt", "tender-hvt"), or for `guest` the first driver that this host has and that
+ * accepts it when `name` is "auto". Errors: NOT_FOUND (unknown name), UNSUPPORTED (why no driver can run it).
+ */
+const struct vmm_handler *vmm_handler_find(struct vmm *vmm, const char *name, const struct guest *guest,
+                                           struct err *err);
+const struct vmm_driver *vmm_handler_driver(const struct vmm_handler *handler);
+/** vmm_driver_names() - NULL terminated, static. */
+const char *const *vmm_driver_names(void);
+/** vmm_driver_unavailable() - for `unicri check` and Status: NULL or why (owned). */
+char *vmm_driver_unavailable(struct vmm *vmm, const char *name);
+/** vmm_plan() - the handler's driver writes the plan, with jail and memory filled in; *ret is to be ended with vmm_plan_done(). */
+int vmm_plan(const struct vmm_handler *handler, const struct vmm_spec *spec, uint32_t jail_uid, struct vmm_plan *ret,
+             struct err *err) MUST_CHECK;
+
+#endif
