@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * monitor - the contract between the daemon and `unicri-monitor`, the process that holds one running container.
+ *
+ * The daemon spawns the monitor with the descriptors below and lets it go. The monitor is session leader and subreaper; it starts the
+ * workload, owns its stdio, writes the CRI log, serves its control socket, reaps, writes the exit file atomically, and ends. It knows
+ * no JSON, no protobuf, no sqlite and no thread: libc only, so that a thousand of them cost little. It does not know whether it
+ * holds an OCI runtime or a VMM: both are one `struct monitor_spec`.
+ *
+ * Descriptors at start: 0, 1 /dev/null; 2 the daemon's stderr (until the workload has started, then /dev/null);
+ *   3 a memfd with the spec; 4 the report pipe (write end); 5 the container's run directory (RUN/containers/ID);
+ *   6 the exit directory (RUN/exits); 7 and up: descriptors that the spec hands to the workload.
+ *
+ * The spec is text of NUL terminated fields `key=value`, in any order, repeated keys in order; at most MONITOR_SPEC_MAX_BYTES:
+ *   id=ID                         container id: name of the exit file
+ *   mode=runtime | vmm            runtime: run argv, it detaches a workload and writes its pid to `pid` in the run directory
+ *                                 vmm: argv is the workload itself, to be jailed and executed by descriptor program_fd
+ *   arg=... env=...               of the program; repeated
+ *   program=PATH                  mode runtime
+ *   program_fd=N                  mode vmm
+ *   fd=FROM:TO                    vmm: descriptor FROM of the monitor becomes TO of the workload; repeated
+ *   log=PATH                      CRI log file (absolute; its directory exists); none: output is drained and dropped
+ *   log_line_max=BYTES
+ *   tty=1 stdin=1 stdin_once=1    tty: the runtime is given --console-socket by the monitor's own argument placeholder "@console@"
+ *                                 in an arg, replaced with the path of the socket (in the run directory)
+ *   cgroup=PATH                   directories (absolute, one per hierarchy that counts) the vmm is put into before exec; repeated
+ *   cgroup_memory=PATH            where OOM is read from (memory.events or memory.oom_control); the monitor looks before and after
+ *   timeout_ms=N                  for the start (runtime's exit, VMM's exec)
+ *   uid= gid= nofile= fsize= new_pid_ns=1    the jail (vmm)
+ *   netns=FD                      vmm: network namespace to enter before the jail closes (descriptor)
+ *   kill_on_start_failure=1       whatever the runtime left behind is killed
+ *   oom_score_adj=N               of the workload (vmm); clamped when the host refuses
+ *
+ * Report (fd 4), one message, then the descriptor is closed:
+ *   "ok PID START_TIME\n" when the workload runs (runtime: its detached process; vmm: exec has happened), or
+ *   "error CODE text...\n" with an errno or 0 and the words of the runtime; the monitor then writes no exit file and ends.
+ *
+ * Exit file RUN/exits/ID, written to a temporary name, renamed, and only then announced by the monitor's end:
+ *   "code N\nsignal N\nfinished NANOSECONDS_SINCE_1970\noom 0|1\nmessage TEXT\n"; signal 0 when it exited. All output is in the log by then.
+ *
+ * Control socket: SOCK_SEQPACKET, `ctl` in the run directory, mode 0600, at most MONITOR_CLIENTS_MAX clients; a message is one of
+ *   "reopen"              -> "ok" or "error TEXT": the log file has been opened anew (the new file exists)
+ *   "ping"                -> "ok PID START_TIME"
+ *   "resize W H"          -> "ok"
+ *   "attach IN"           -> "ok", then the connection carries stdio: frames of one channel byte (1 stdout, 2 stderr) + data to the client,
+ *                            data with channel byte 0 from the client to stdin (IN = 1); an empty channel-0 frame closes stdin
+ */
+#ifndef UNICRI_SANDBOX_MONITOR_H
+#define UNICRI_SANDBOX_MONITOR_H
+
+#define MONITOR_SPEC_FD        3
+#define MONITOR_REPORT_FD      4
+#define MONITOR_RUN_DIR_FD     5
+#define MONITOR_EXIT_DIR_FD    6
+#define MONITOR_FIRST_FD       7
+#define MONITOR_SPEC_MAX_BYTES (4 * 1024 * 1024)
+#define MONITOR_REPORT_MAX_BYTES 4096
+#define MONITOR_MESSAGE_MAX_BYTES (32 * 1024 + 1)
+#define MONITOR_CLIENTS_MAX    16
+#define MONITOR_CONTROL_NAME   "ctl"
+#define MONITOR_PID_NAME       "pid"
+
+#endif
