@@ -2,8 +2,8 @@
 /*
  * fs - files and directories: whole-file reads with a bound, atomic replacement, careful removal.
  *
- * Paths given here are the node's own (config, root, run). A path with a byte from an image, a request or
- * a guest goes through fs_open_in_root() only.
+ * Paths given here are the node's own (config, root, run). A path with a byte from an image, a
+ * request or a guest goes through fs_open_in_root() only.
  */
 #ifndef UNICRI_BASE_FS_H
 #define UNICRI_BASE_FS_H
@@ -23,13 +23,14 @@ int fs_read_file(int dirfd, const char *path, size_t max_bytes, char **ret, size
                  struct err *err) MUST_CHECK;
 /** fs_read_fd() - as fs_read_file() from an open descriptor (files, pipes, /proc). */
 int fs_read_fd(int fd, size_t max_bytes, char **ret, size_t *ret_len, struct err *err) MUST_CHECK;
-/** fs_write_file() - create or truncate, write all, close. Not atomic, not synced (cgroup and /proc files, run files). */
+/** fs_write_file() - create or truncate, write all, close. Not atomic, not synced (cgroup and /proc
+ * files, run files). */
 int fs_write_file(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
                   struct err *err) MUST_CHECK;
-/** fs_replace_file() - write to a temporary neighbour and rename over `path`; with `durable`, file and
- * directory are synced. A reader sees the old or the new content, never a part. */
-int fs_replace_file(int dirfd, const char *path, const void *data, size_t len, mode_t mode, bool durable,
-                    struct err *err) MUST_CHECK;
+/** fs_replace_file() - write to a temporary neighbour and rename over `path`; with `durable`, file
+ * and directory are synced. A reader sees the old or the new content, never a part. */
+int fs_replace_file(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                    bool durable, struct err *err) MUST_CHECK;
 /** fs_write_all() - write(2) until done; for pipes and sockets too (blocking descriptors). */
 int fs_write_all(int fd, const void *data, size_t len, struct err *err) MUST_CHECK;
 
@@ -39,8 +40,8 @@ int fs_mkdir(int dirfd, const char *path, mode_t mode, struct err *err) MUST_CHE
 int fs_mkdirs(const char *path, mode_t mode, struct err *err) MUST_CHECK;
 /** fs_remove() - unlink or rmdir one thing; absent is fine. */
 int fs_remove(int dirfd, const char *path, struct err *err) MUST_CHECK;
-/** fs_remove_tree() - everything below and at `path`; does not follow links, does not cross mounts; absent is
- * fine. A directory that others fill meanwhile is tried a few times. */
+/** fs_remove_tree() - everything below and at `path`; does not follow links, does not cross mounts;
+ * absent is fine. A directory that others fill meanwhile is tried a few times. */
 int fs_remove_tree(int dirfd, const char *path, struct err *err) MUST_CHECK;
 /** fs_sync_tree() - make a tree durable: syncfs() of its filesystem. */
 int fs_sync_tree(int dirfd, struct err *err) MUST_CHECK;
@@ -54,12 +55,14 @@ int fs_sync_dir(int dirfd, const char *path, struct err *err) MUST_CHECK;
  */
 int fs_open_in_root(int rootfd, const char *path, int flags, mode_t mode, struct err *err);
 
-/** fs_disk_usage() - bytes and inodes used below a directory, hard links counted once; stops at `deadline`. */
+/** fs_disk_usage() - bytes and inodes used below a directory, hard links counted once; stops at
+ * `deadline`. */
 int fs_disk_usage(int dirfd, const char *path, deadline_t deadline, uint64_t *ret_bytes,
                   uint64_t *ret_inodes, struct err *err) MUST_CHECK;
 /** fs_free_bytes() - what an unprivileged writer could still write on the filesystem of `path`. */
 int fs_free_bytes(const char *path, uint64_t *ret, struct err *err) MUST_CHECK;
-/** fs_lock() - take an exclusive lock on a file (created 0600). Returns: fd to hold. Errors: STATE when held by another. */
+/** fs_lock() - take an exclusive lock on a file (created 0600). Returns: fd to hold. Errors: STATE
+ * when held by another. */
 int fs_lock(const char *path, struct err *err) MUST_CHECK;
 
 /** path_join() - "a/b"; owned by the caller. */

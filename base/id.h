@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* id - random object ids: 64 lower-case hex digits (256 bits from getrandom), as containerd and CRI-O have them. */
+/* id - random object ids: 64 lower-case hex digits (256 bits from getrandom), as containerd and
+ * CRI-O have them. */
 #ifndef UNICRI_BASE_ID_H
 #define UNICRI_BASE_ID_H
 

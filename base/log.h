@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log - one line per event on stderr: time, level, message, and the rpc, pod and container of the thread.
+ * log - one line per event on stderr: time, level, message, and the rpc, pod and container of the
+ * thread.
  *
- * Only outermost code logs (RPC handlers, loop callbacks, main, background jobs), once per error; what
- * lies below returns a `struct err`. Control bytes and invalid UTF-8 in messages are escaped, lines are
- * bounded, and credentials never get here (redact() at the place that builds the message).
+ * Only outermost code logs (RPC handlers, loop callbacks, main, background jobs), once per error;
+ * what lies below returns a `struct err`. Control bytes and invalid UTF-8 in messages are escaped,
+ * lines are bounded, and credentials never get here (redact() at the place that builds the
+ * message).
  */
 #ifndef UNICRI_BASE_LOG_H
 #define UNICRI_BASE_LOG_H

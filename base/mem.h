@@ -2,8 +2,9 @@
 /*
  * mem - allocation that cannot fail, cleanup attributes, handing over ownership.
  *
- * The daemon is crash-only: running out of memory on a small allocation aborts (the next start finds
- * everything again). Sizes chosen by a peer are bounded first, then allocated with try_alloc().
+ * The daemon is crash-only: running out of memory on a small allocation aborts (the next start
+ * finds everything again). Sizes chosen by a peer are bounded first, then allocated with
+ * try_alloc().
  */
 #ifndef UNICRI_BASE_MEM_H
 #define UNICRI_BASE_MEM_H
@@ -60,7 +61,8 @@ static inline void mem_cleanup_dir(DIR **d)
 #define autofile CLEANUP(mem_cleanup_file)
 #define autodir  CLEANUP(mem_cleanup_dir)
 
-/* Define `name_cleanup` for `autoX` use: DEFINE_CLEANUP(struct pod *, pod_free) -> CLEANUP(pod_free_cleanup) */
+/* Define `name_cleanup` for `autoX` use: DEFINE_CLEANUP(struct pod *, pod_free) ->
+ * CLEANUP(pod_free_cleanup) */
 #define DEFINE_CLEANUP(type, func)                                                                 \
     static inline void func##_cleanup(type *p)                                                     \
     {                                                                                              \
@@ -69,7 +71,8 @@ static inline void mem_cleanup_dir(DIR **d)
     }                                                                                              \
     struct mem_semicolon_
 
-/** Allocation that aborts when there is no memory; xcalloc zeroes and checks n * size. Caller frees. */
+/** Allocation that aborts when there is no memory; xcalloc zeroes and checks n * size. Caller
+ * frees. */
 void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *xcalloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
 void *xrealloc_array(void *p, size_t n, size_t size) __attribute__((returns_nonnull));
@@ -88,10 +91,10 @@ void *try_alloc(size_t size, struct err *err) MUST_CHECK;
  * strv - a NULL terminated vector of strings, all owned. NULL is an empty vector.
  */
 size_t strv_len(char *const *v);
-char **strv_dup(char *const *v);           /* deep copy; NULL for NULL */
-void strv_free(char **v);                  /* the strings and the vector */
-void strv_push(char ***v, const char *s);  /* copies s */
-void strv_take(char ***v, char *s);        /* takes s over */
+char **strv_dup(char *const *v);          /* deep copy; NULL for NULL */
+void strv_free(char **v);                 /* the strings and the vector */
+void strv_push(char ***v, const char *s); /* copies s */
+void strv_take(char ***v, char *s);       /* takes s over */
 int strv_contains(char *const *v, const char *s);
 DEFINE_CLEANUP(char **, strv_free);
 #define autostrv CLEANUP(strv_free_cleanup)
@@ -108,9 +111,9 @@ struct kvs {
     struct kv *v; /* owned */
     size_t n;
 };
-const char *kvs_get(const struct kvs *m, const char *key);            /* NULL when absent; borrowed */
-void kvs_set(struct kvs *m, const char *key, const char *value);      /* copies; replaces */
-void kvs_dup(struct kvs *dst, const struct kvs *src);                 /* deep copy into an empty dst */
-void kvs_done(struct kvs *m);                                         /* empties it */
+const char *kvs_get(const struct kvs *m, const char *key);       /* NULL when absent; borrowed */
+void kvs_set(struct kvs *m, const char *key, const char *value); /* copies; replaces */
+void kvs_dup(struct kvs *dst, const struct kvs *src);            /* deep copy into an empty dst */
+void kvs_done(struct kvs *m);                                    /* empties it */
 
 #endif

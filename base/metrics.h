@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * metrics - counters, gauges and histograms, registered in one const list per folder
- * (`extern struct metric *const cni_metrics[]`, NULL terminated) and printed in the Prometheus text format.
- * Thread: all updates are atomic and may come from anywhere.
+ * (`extern struct metric *const cni_metrics[]`, NULL terminated) and printed in the Prometheus text
+ * format. Thread: all updates are atomic and may come from anywhere.
  */
 #ifndef UNICRI_BASE_METRICS_H
 #define UNICRI_BASE_METRICS_H
@@ -17,12 +17,14 @@
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 struct metric {
-    const char *name;  /* "unicri_cni_seconds" */
+    const char *name; /* "unicri_cni_seconds" */
     const char *help;
-    const char *label; /* fixed label pair `stage="cni"`, or NULL; rows of one name stand together */
+    const char
+        *label; /* fixed label pair `stage="cni"`, or NULL; rows of one name stand together */
     enum metric_type type;
     _Atomic int64_t value; /* counter or gauge; histogram: sum in ns */
-    _Atomic uint64_t buckets[METRIC_BUCKETS + 1]; /* histogram: 1 ms .. 8 s in powers of two, +Inf */
+    _Atomic uint64_t
+        buckets[METRIC_BUCKETS + 1]; /* histogram: 1 ms .. 8 s in powers of two, +Inf */
 };
 
 void metric_add(struct metric *m, int64_t n);

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/mem.h"
 
 struct pidref {
     pid_t pid;           /* 0: none */
@@ -20,8 +21,12 @@ struct pidref {
 };
 #define PIDREF_NONE ((struct pidref){.pid = 0, .start_time = 0, .fd = -1})
 
-/** pidref_open() - take hold of a living process. With start_time != 0 it must match. Errors: NOT_FOUND. */
+/** pidref_open() - take hold of a living process. With start_time != 0 it must match. Errors:
+ * NOT_FOUND. */
 int pidref_open(pid_t pid, uint64_t start_time, struct pidref *ret, struct err *err) MUST_CHECK;
+/** pidref_open_child() - take hold of a child of ours that is not reaped yet, ended or not. Errors:
+ * NOT_FOUND. */
+int pidref_open_child(pid_t pid, struct pidref *ret, struct err *err) MUST_CHECK;
 void pidref_done(struct pidref *p); /* closes; sets to none */
 static inline void pidref_cleanup(struct pidref *p)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * state - state machines that are checked: one enum, one const table, one setter per kind of object.
+ * state - state machines that are checked: one enum, one const table, one setter per kind of
+ * object.
  *
  *     static const struct state_row pod_states[] = {
  *         [POD_CREATING] = {"CREATING", STATE_BIT(POD_READY) | STATE_BIT(POD_REMOVING)}, ...
@@ -29,7 +30,8 @@ bool state_may(const struct state_table *t, int from, int to);
 const char *state_name(const struct state_table *t, int s); /* "?" when out of range */
 /** state_find() - by name, as stored in a row. Returns: -1 when there is none. */
 int state_find(const struct state_table *t, const char *name);
-/** state_move() - the one writer of a state field: asserts the transition, logs it at debug level with `id`. */
+/** state_move() - the one writer of a state field: asserts the transition, logs it at debug level
+ * with `id`. */
 void state_move(const struct state_table *t, int *state, int to, const char *id);
 
 #endif

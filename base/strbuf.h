@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * strbuf - a growing string. `s` is always a NUL terminated string (never NULL); `len` excludes the NUL.
- * Data may hold NUL bytes. Zero-initialise with STRBUF_INIT; end with strbuf_done() or strbuf_detach().
+ * strbuf - a growing string. `s` is always a NUL terminated string (never NULL); `len` excludes the
+ * NUL. Data may hold NUL bytes. Zero-initialise with STRBUF_INIT; end with strbuf_done() or
+ * strbuf_detach().
  */
 #ifndef UNICRI_BASE_STRBUF_H
 #define UNICRI_BASE_STRBUF_H
@@ -16,7 +17,10 @@ struct strbuf {
     size_t cap;
 };
 extern char strbuf_empty[];
-#define STRBUF_INIT {.s = strbuf_empty, .len = 0, .cap = 0}
+#define STRBUF_INIT                                                                                \
+    {                                                                                              \
+        .s = strbuf_empty, .len = 0, .cap = 0                                                      \
+    }
 
 void strbuf_done(struct strbuf *b);
 static inline void strbuf_cleanup(struct strbuf *b)
@@ -39,11 +43,13 @@ int str_has_suffix(const char *s, const char *suffix);
 #define str_eq(a, b) (strcmp((a), (b)) == 0)
 /** str_is_utf8() - valid UTF-8 without NUL in len bytes. */
 int str_is_utf8(const char *s, size_t len);
-/** parse_u64() - decimal digits only, the whole string, at most `max`. Errors: INVALID naming `what`. */
+/** parse_u64() - decimal digits only, the whole string, at most `max`. Errors: INVALID naming
+ * `what`. */
 int parse_u64(const char *s, unsigned long long max, const char *what, unsigned long long *ret,
               struct err *err) MUST_CHECK;
 /** base64_decode() - standard alphabet, padding needed. Returns: bytes written, or -1. */
-long base64_decode(const char *s, size_t len, void *out, size_t out_size, struct err *err) MUST_CHECK;
+long base64_decode(const char *s, size_t len, void *out, size_t out_size,
+                   struct err *err) MUST_CHECK;
 /** base64_encode() - standard alphabet with padding. Returns: a string owned by the caller. */
 char *base64_encode(const void *data, size_t len);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * thread - mutex, condition variable and threads with annotations that clang -Wthread-safety checks.
+ * thread - mutex, condition variable and threads with annotations that clang -Wthread-safety
+ * checks.
  *
- * Lock order: engine < pod < container < db. No lock is held over fork, exec, wait, IPC, mount or a call
- * to a plugin. Errors of pthread functions are bugs of ours and abort.
+ * Lock order: engine < pod < container < db. No lock is held over fork, exec, wait, IPC, mount or a
+ * call to a plugin. Errors of pthread functions are bugs of ours and abort.
  */
 #ifndef UNICRI_BASE_THREAD_H
 #define UNICRI_BASE_THREAD_H

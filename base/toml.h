@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * toml - a C face of toml++: a TOML document becomes a json_t tree (see base/json.h), and each value's
- * line is remembered so that a complaint about it can name `file:line`.
+ * toml - a C face of toml++: a TOML document becomes a json_t tree (see base/json.h), and each
+ * value's line is remembered so that a complaint about it can name `file:line`.
  */
 #ifndef UNICRI_BASE_TOML_H
 #define UNICRI_BASE_TOML_H

@@ -15,6 +15,9 @@ add_library(unicri_flags INTERFACE)
 target_compile_options(unicri_flags INTERFACE
   -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wundef -Werror -fno-common -fno-strict-aliasing
   $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes -Wstrict-prototypes -Wold-style-definition>
+  "$<$<COMPILE_LANGUAGE:C>:SHELL:-include ${PROJECT_SOURCE_DIR}/base/banned.h>"
+  # A message that is cut at its bound is what the bound is for; where a cut is an error, the length is checked.
+  $<$<COMPILE_LANG_AND_ID:C,GNU>:-Wno-format-truncation>
   -fstack-protector-strong)
 target_compile_definitions(unicri_flags INTERFACE _GNU_SOURCE
   $<$<BOOL:${UNICRI_FAULTS}>:UNICRI_FAULTS>
