@@ -2,12 +2,13 @@
 /*
  * cni - pod networks: network namespaces, CNI plugin chains, taps for guests. Facade of the folder.
  *
- * The network configuration is the first *.conflist (or *.conf, wrapped) by name in a watched directory. What was
- * used at ADD is handed to the caller to be stored, and DEL runs with exactly that, even when the directory has changed or
- * the namespace is gone. Nothing here is remembered across a restart: rows belong to sandbox/.
+ * The network configuration is the first *.conflist (or *.conf, wrapped) by name in a watched
+ * directory. What was used at ADD is handed to the caller to be stored, and DEL runs with exactly
+ * that, even when the directory has changed or the namespace is gone. Nothing here is remembered
+ * across a restart: rows belong to sandbox/.
  *
- * Thread: any; attach, detach and the link functions block on plugins and the kernel up to their deadline.
- * Specs: CNI 0.3.1 - 1.1.0.
+ * Thread: any; attach, detach and the link functions block on plugins and the kernel up to their
+ * deadline. Specs: CNI 0.3.1 - 1.1.0.
  */
 #ifndef UNICRI_CNI_CNI_H
 #define UNICRI_CNI_CNI_H
@@ -28,36 +29,43 @@ struct loop;
 struct cni;
 
 struct cni_config {
-    char *conf_dir;        /* /etc/cni/net.d */
-    char **bin_dirs;       /* /opt/cni/bin, /usr/lib/cni */
-    char *cache_dir;       /* handed to plugins that want one; "" = below the run directory */
-    char *conf_template;   /* written to conf_dir with the pod CIDR by UpdateRuntimeConfig; "" = none */
-    nsec_t timeout;        /* for one plugin call */
+    char *conf_dir;  /* /etc/cni/net.d */
+    char **bin_dirs; /* /opt/cni/bin, /usr/lib/cni */
+    char *cache_dir; /* handed to plugins that want one; "" = below the run directory */
+    char *
+        conf_template; /* written to conf_dir with the pod CIDR by UpdateRuntimeConfig; "" = none */
+    nsec_t timeout;    /* for one plugin call */
 };
 extern const struct option cni_options[];
 extern const size_t cni_options_n;
 extern struct metric *const cni_metrics[];
 
-/** cni_open() - loads the directory and watches it (`loop` may be NULL: no watch, cni_reload() only). Bad files are
- * logged and skipped; no network at all is a state, not an error. `config` is borrowed. */
-struct cni *cni_open(const struct cni_config *config, const char *run_dir, struct loop *loop, struct err *err);
+/** cni_open() - loads the directory and watches it (`loop` may be NULL: no watch, cni_reload()
+ * only). Bad files are logged and skipped; no network at all is a state, not an error. `config` is
+ * borrowed. */
+struct cni *cni_open(const struct cni_config *config, const char *run_dir, struct loop *loop,
+                     struct err *err);
 void cni_close(struct cni *cni);
 void cni_reload(struct cni *cni);
-/** cni_status() - Returns: true when pods can get a network; else *ret_why (owned by the caller) says in plain words what is
- * missing. A single failed STATUS does not flip it (hysteresis). Memory only. */
+/** cni_status() - Returns: true when pods can get a network; else *ret_why (owned by the caller)
+ * says in plain words what is missing. A single failed STATUS does not flip it (hysteresis). Memory
+ * only. */
 bool cni_status(struct cni *cni, char **ret_why);
 /** cni_set_pod_cidr() - UpdateRuntimeConfig: fill the template, if one is configured. */
 int cni_set_pod_cidr(struct cni *cni, const char *pod_cidr, struct err *err) MUST_CHECK;
 
 /* ------------------------------------------------------ namespaces */
 
-/** netns_create() - a new network namespace, lo up (127.0.0.1, ::1), pinned as a bind mount at `path`. Idempotent. */
+/** netns_create() - a new network namespace, lo up (127.0.0.1, ::1), pinned as a bind mount at
+ * `path`. Idempotent. */
 int netns_create(const char *path, struct err *err) MUST_CHECK;
 /** netns_open() - Returns: fd or -1. Errors: NOT_FOUND when the path is no (longer a) namespace. */
 int netns_open(const char *path, struct err *err);
-/** netns_remove() - unmount and unlink; absent: success. The kernel's slow teardown goes on behind it. */
+/** netns_remove() - unmount and unlink; absent: success. The kernel's slow teardown goes on behind
+ * it. */
 int netns_remove(const char *path, struct err *err) MUST_CHECK;
-/** netns_sysctl() - write /proc/sys/<name with slashes> inside the namespace. Errors: INVALID for a name that is not a net.* one. */
+/** netns_sysctl() - write /proc/sys/<name with slashes> inside the namespace. Errors: INVALID for a
+ * name that is not a net.* one. */
 int netns_sysctl(const char *path, const char *name, const char *value, struct err *err) MUST_CHECK;
 
 /* ----------------------------------------------------------- plugins */
@@ -70,9 +78,9 @@ struct cni_port_mapping {
 
 /* One pod's request. All strings borrowed. */
 struct cni_request {
-    const char *id;    /* CNI_CONTAINERID: the sandbox id */
-    const char *netns; /* path */
-    const char *ifname; /* "eth0" */
+    const char *id;                                 /* CNI_CONTAINERID: the sandbox id */
+    const char *netns;                              /* path */
+    const char *ifname;                             /* "eth0" */
     const char *pod_namespace, *pod_name, *pod_uid; /* K8S_POD_* of CNI_ARGS */
     const struct cni_port_mapping *ports;
     size_t n_ports;
@@ -107,29 +115,38 @@ struct cni_result {
 };
 
 /**
- * cni_plan() - freeze what ADD will use: conflist text and arguments (JSON), both owned by the caller, to be stored *before*
- * cni_add(). Errors: UNAVAILABLE when there is no network configuration.
+ * cni_plan() - freeze what ADD will use: conflist text and arguments (JSON), both owned by the
+ * caller, to be stored *before* cni_add(). Errors: UNAVAILABLE when there is no network
+ * configuration.
  */
-int cni_plan(struct cni *cni, const struct cni_request *request, char **ret_conflist, char **ret_args,
-             struct err *err) MUST_CHECK;
-/** cni_add() - run the chain. On failure the plugins that ran are not undone: the caller owes a DEL. ret_result: the last
- * plugin's JSON, owned by the caller. Errors: UNAVAILABLE with plugin and its own message, DEADLINE naming the plugin. */
-int cni_add(struct cni *cni, const char *conflist, const char *args, deadline_t deadline, char **ret_result,
-            struct err *err) MUST_CHECK;
-/** cni_del() - run the chain backwards; `result` may be "". A missing namespace is passed on as the spec says. */
-int cni_del(struct cni *cni, const char *conflist, const char *args, const char *result, deadline_t deadline,
-            struct err *err) MUST_CHECK;
-/** cni_gc() - CNI 1.1 GC with the attachments that are still valid (ids; interface eth0), where the plugins know it. */
-int cni_gc(struct cni *cni, char *const *valid_ids, deadline_t deadline, struct err *err) MUST_CHECK;
-/** cni_result_parse() - a result of any supported version. Errors: INVALID naming the member. Memory only. */
-int cni_result_parse(const char *json, const char *ifname, struct cni_result *ret, struct err *err) MUST_CHECK;
+int cni_plan(struct cni *cni, const struct cni_request *request, char **ret_conflist,
+             char **ret_args, struct err *err) MUST_CHECK;
+/** cni_add() - run the chain. On failure the plugins that ran are not undone: the caller owes a
+ * DEL. ret_result: the last plugin's JSON, owned by the caller. Errors: UNAVAILABLE with plugin and
+ * its own message, DEADLINE naming the plugin. */
+int cni_add(struct cni *cni, const char *conflist, const char *args, deadline_t deadline,
+            char **ret_result, struct err *err) MUST_CHECK;
+/** cni_del() - run the chain backwards; `result` may be "". A missing namespace is passed on as the
+ * spec says. */
+int cni_del(struct cni *cni, const char *conflist, const char *args, const char *result,
+            deadline_t deadline, struct err *err) MUST_CHECK;
+/** cni_gc() - CNI 1.1 GC with the attachments that are still valid (ids; interface eth0), where the
+ * plugins know it. */
+int cni_gc(struct cni *cni, char *const *valid_ids, deadline_t deadline,
+           struct err *err) MUST_CHECK;
+/** cni_result_parse() - a result of any supported version. Errors: INVALID naming the member.
+ * Memory only. */
+int cni_result_parse(const char *json, const char *ifname, struct cni_result *ret,
+                     struct err *err) MUST_CHECK;
 
 /* --------------------------------------------------- guests' links */
 
 /* How the pod's veth and a guest's tap are joined. */
 enum guest_link_mode {
-    GUEST_LINK_BPF,      /* classifier with local-socket look-up: the kernel's stack and the guest share the address */
-    GUEST_LINK_MATCHALL, /* everything to the guest: ordinary containers of the pod have no network */
+    GUEST_LINK_BPF, /* classifier with local-socket look-up: the kernel's stack and the guest share
+                       the address */
+    GUEST_LINK_MATCHALL, /* everything to the guest: ordinary containers of the pod have no network
+                          */
     GUEST_LINK_U32,      /* the same by u32 */
 };
 
@@ -142,17 +159,22 @@ struct guest_link {
 };
 
 /**
- * guest_link_create() - a tap in the pod's namespace, joined with `ifname`, quiet (no IPv6 autoconfiguration, no flooding).
+ * guest_link_create() - a tap in the pod's namespace, joined with `ifname`, quiet (no IPv6
+ * autoconfiguration, no flooding).
  * @owner_uid: may open the tap's queue; the fd is passed anyway.
  * @vnet_hdr: IFF_VNET_HDR (QEMU, Firecracker), else plain frames (Solo5).
  * Idempotent: an existing tap of that name is opened again when nobody holds it.
- * Errors: UNSUPPORTED with the kernel feature that is missing; EXISTS when another guest holds the pod's address.
+ * Errors: UNSUPPORTED with the kernel feature that is missing; EXISTS when another guest holds the
+ * pod's address.
  */
-int guest_link_create(const char *netns, const char *ifname, const char *tap, uid_t owner_uid, bool vnet_hdr,
-                      struct guest_link *ret, struct err *err) MUST_CHECK;
-/** guest_link_remove() - undo it; only this tap and this redirect. Absent or namespace gone: success. */
-int guest_link_remove(const char *netns, const char *ifname, const char *tap, struct err *err) MUST_CHECK;
-/** guest_link_probe() - which mode this kernel allows; *ret_why (owned) says why a better one is not. */
+int guest_link_create(const char *netns, const char *ifname, const char *tap, uid_t owner_uid,
+                      bool vnet_hdr, struct guest_link *ret, struct err *err) MUST_CHECK;
+/** guest_link_remove() - undo it; only this tap and this redirect. Absent or namespace gone:
+ * success. */
+int guest_link_remove(const char *netns, const char *ifname, const char *tap,
+                      struct err *err) MUST_CHECK;
+/** guest_link_probe() - which mode this kernel allows; *ret_why (owned) says why a better one is
+ * not. */
 enum guest_link_mode guest_link_probe(char **ret_why);
 
 #endif

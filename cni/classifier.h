@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * classifier - the tc programs of bpf/guest_link.c as descriptors: loaded into the kernel once,
+ * shared by all pods.
+ */
+#ifndef UNICRI_CNI_CLASSIFIER_H
+#define UNICRI_CNI_CLASSIFIER_H
+
+#include "base/err.h"
+
+struct classifier {
+    int from_pod;   /* ingress of the pod's interface */
+    int from_guest; /* ingress of the tap */
+    int from_lo;    /* egress of lo */
+};
+
+/** classifier_get() - the programs; the descriptors belong to the process and stay open. A failure
+ * is tried again at the next call. Errors: UNSUPPORTED with what the kernel lacks or its verifier's
+ * last line. Thread: any. */
+int classifier_get(struct classifier *ret, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rtnl - the few rtnetlink requests that guests' links need, each one message and its
+ * acknowledgement. libnl stops here.
+ *
+ * A handle speaks about the namespace of the thread that opened it. Thread: one at a time.
+ */
+#ifndef UNICRI_CNI_RTNL_H
+#define UNICRI_CNI_RTNL_H
+
+#include <net/if.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define RTNL_ALIAS_MAX_BYTES 128
+#define RTNL_MAC_BYTES       6
+#define RTNL_LINKS_MAX       64
+
+struct rtnl;
+struct rtnl_iface {
+    int index;
+    int mtu;
+    char name[IFNAMSIZ];
+    char alias[RTNL_ALIAS_MAX_BYTES];
+    uint8_t mac[RTNL_MAC_BYTES];
+};
+
+struct rtnl *rtnl_open(struct err *err);
+void rtnl_close(struct rtnl *nl);
+DEFINE_CLEANUP(struct rtnl *, rtnl_close);
+#define autortnl CLEANUP(rtnl_close_cleanup) struct rtnl
+
+/** rtnl_ifaces() - all interfaces, at most RTNL_LINKS_MAX of them. */
+int rtnl_ifaces(struct rtnl *nl, struct rtnl_iface ret[RTNL_LINKS_MAX], size_t *ret_n,
+                struct err *err) MUST_CHECK;
+/** rtnl_iface_setup() - MAC, MTU, alias, and no IPv6 address generation, while it is down. */
+int rtnl_iface_setup(struct rtnl *nl, const struct rtnl_iface *iface, struct err *err) MUST_CHECK;
+int rtnl_iface_up(struct rtnl *nl, int index, struct err *err) MUST_CHECK;
+/** rtnl_iface_del() - absent: success. */
+int rtnl_iface_del(struct rtnl *nl, int index, struct err *err) MUST_CHECK;
+/** rtnl_neigh_add() - a permanent neighbour; `addr` in network order, 4 or 16 bytes by family.
+ * Replaces. */
+int rtnl_neigh_add(struct rtnl *nl, int index, int family, const void *addr,
+                   const uint8_t mac[RTNL_MAC_BYTES], struct err *err) MUST_CHECK;
+
+/* Filters. All of ours have one priority; at most one on each side of an interface. */
+enum rtnl_side { RTNL_INGRESS, RTNL_EGRESS };
+
+/** rtnl_clsact_add() - the qdisc that carries filters; there already: success. */
+int rtnl_clsact_add(struct rtnl *nl, int index, struct err *err) MUST_CHECK;
+/** rtnl_filter_bpf() - run the program behind prog_fd, in direct action, with `classid` as its
+ * argument. */
+int rtnl_filter_bpf(struct rtnl *nl, int index, enum rtnl_side side, int prog_fd, uint16_t classid,
+                    struct err *err) MUST_CHECK;
+/** rtnl_filter_redirect() - every frame that arrives at `index` leaves by `to`. `kind`: "matchall"
+ * or "u32". */
+int rtnl_filter_redirect(struct rtnl *nl, int index, const char *kind, int to,
+                         struct err *err) MUST_CHECK;
+/** rtnl_filter_del() - ours and no other; absent: success. */
+int rtnl_filter_del(struct rtnl *nl, int index, enum rtnl_side side, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A guest and ordinary containers at one address: real sockets of the pod's stack on one side, a
+ * guest in user space (fake_guest.h) behind the tap on the other, the test in the role of the node.
+ */
+#include "lab.h"
+
+#include <linux/if_packet.h>
+#include <sys/socket.h>
+
+#include "cni/netns.h"
+#include "fake_guest.h"
+
+#define NODE4         "10.91.0.1"
+#define POD4          "10.91.0.2"
+#define POD6          "fd91::2"
+#define SIDECAR_PORT  8080
+#define GUEST_PORT    80
+#define TIMEOUT_MS    2000
+#define REFUSED_MS    300
+#define TIMED_ROUNDS  20
+#define SIDECAR_REPLY "stack"
+
+static char *pod; /* path of the namespace */
+static int pod_fd = -1;
+static struct guest_link link_;
+static struct fake_guest guest;
+
+/* ---------------------------------------------------------------- pod */
+
+static int in_pod(void *arg, struct err *err)
+{
+    (void)err;
+    return lab_shell(arg, NULL) == 0 ? 0 : -1;
+}
+static void pod_run(const char *command)
+{
+    assert_ok(netns_run(pod_fd, in_pod, (void *)(uintptr_t)command, err));
+}
+
+struct want_socket {
+    int type;
+    bool client;
+    struct sockaddr *local;
+    socklen_t len;
+};
+static int make_socket(void *arg, struct err *err)
+{
+    struct want_socket *w = arg;
+    int one = 1, fd = socket(w->local->sa_family, w->type | SOCK_CLOEXEC, 0);
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (fd < 0 || bind(fd, w->local, w->len) < 0 ||
+        (w->type == SOCK_STREAM && !w->client && listen(fd, 16) < 0))
+        return err_sys(err, "make a socket");
+    return fd;
+}
+
+static socklen_t address(struct sockaddr_storage *ret, const char *ip, uint16_t port)
+{
+    struct sockaddr_in *a4 = (void *)ret;
+    struct sockaddr_in6 *a6 = (void *)ret;
+
+    memset(ret, 0, sizeof(*ret));
+    if (strchr(ip, ':')) {
+        a6->sin6_family = AF_INET6;
+        a6->sin6_port = htons(port);
+        assert_int_equal(inet_pton(AF_INET6, ip, &a6->sin6_addr), 1);
+        return sizeof(*a6);
+    }
+    a4->sin_family = AF_INET;
+    a4->sin_port = htons(port);
+    assert_int_equal(inet_pton(AF_INET, ip, &a4->sin_addr), 1);
+    return sizeof(*a4);
+}
+
+/* A socket of an ordinary container of the pod (`inside`), or of the node. */
+static int open_socket(bool inside, int type, const char *ip, uint16_t port)
+{
+    struct sockaddr_storage a;
+    struct want_socket w = {.type = type, .local = (void *)&a, .len = address(&a, ip, port)};
+    struct err err = ERR_INIT;
+    int fd = inside ? netns_run(pod_fd, make_socket, &w, &err) : make_socket(&w, &err);
+
+    if (fd < 0)
+        fail_msg("%s", err.msg);
+    return fd;
+}
+
+static bool readable(int fd, int ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    return poll(&p, 1, ms) == 1;
+}
+
+static int connect_in(bool inside, const char *ip, uint16_t port)
+{
+    struct sockaddr_storage to, any;
+    struct want_socket w = {.type = SOCK_STREAM, .client = true, .local = (void *)&any};
+    struct timeval t = {.tv_usec = REFUSED_MS * 1000};
+    socklen_t len = address(&to, ip, port);
+    struct err err = ERR_INIT;
+    autofd int fd = -1;
+
+    w.len = address(&any, strchr(ip, ':') ? "::" : "0.0.0.0", 0);
+    fd = inside ? netns_run(pod_fd, make_socket, &w, &err) : make_socket(&w, &err);
+    assert_true(fd >= 0);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+    return connect(fd, (void *)&to, len) < 0 ? -1 : TAKE_FD(fd);
+}
+
+/* Connect, write, read. Returns: what came back (owned), or NULL when there was no connection. */
+static char *ask_tcp(bool inside, const char *ip, uint16_t port)
+{
+    char buf[64] = "";
+    autofd int fd = connect_in(inside, ip, port);
+
+    if (fd < 0)
+        return NULL;
+    assert_int_equal(write(fd, "hello", 5), 5);
+    if (!readable(fd, TIMEOUT_MS))
+        return NULL;
+    return read(fd, buf, sizeof(buf) - 1) > 0 ? xstrdup(buf) : NULL;
+}
+
+static char *ask_udp(bool inside, const char *ip, uint16_t port)
+{
+    struct sockaddr_storage a;
+    socklen_t len = address(&a, ip, port);
+    char buf[64] = "";
+    autofd int fd = open_socket(inside, SOCK_DGRAM, strchr(ip, ':') ? "::" : "0.0.0.0", 0);
+
+    assert_int_equal(connect(fd, (void *)&a, len), 0);
+    assert_int_equal(write(fd, "hello", 5), 5);
+    if (!readable(fd, REFUSED_MS))
+        return NULL;
+    return read(fd, buf, sizeof(buf) - 1) > 0 ? xstrdup(buf) : NULL;
+}
+
+/* Servers of the side container: one thread that answers on the sockets given. */
+struct server {
+    int tcp, udp;
+    pthread_t thread;
+    atomic_bool stop;
+};
+static void *server_thread(void *arg)
+{
+    struct server *s = arg;
+
+    while (!s->stop) {
+        struct pollfd p[2] = {{.fd = s->tcp, .events = POLLIN}, {.fd = s->udp, .events = POLLIN}};
+        struct sockaddr_storage from;
+        socklen_t len = sizeof(from);
+        char buf[64];
+
+        if (poll(p, 2, 50) <= 0)
+            continue;
+        if (p[0].revents) {
+            autofd int c = accept(s->tcp, NULL, NULL);
+
+            if (c >= 0 && read(c, buf, sizeof(buf)) > 0)
+                (void)!write(c, SIDECAR_REPLY, strlen(SIDECAR_REPLY));
+        }
+        if (p[1].revents && recvfrom(s->udp, buf, sizeof(buf), 0, (void *)&from, &len) > 0)
+            (void)!sendto(s->udp, SIDECAR_REPLY, strlen(SIDECAR_REPLY), 0, (void *)&from, len);
+    }
+    return NULL;
+}
+static void server_start(struct server *s, bool inside, const char *ip, uint16_t port)
+{
+    s->stop = false;
+    s->tcp = open_socket(inside, SOCK_STREAM, ip, port);
+    s->udp = open_socket(inside, SOCK_DGRAM, ip, port);
+    assert_int_equal(pthread_create(&s->thread, NULL, server_thread, s), 0);
+}
+static void server_stop(struct server *s)
+{
+    s->stop = true;
+    pthread_join(s->thread, NULL);
+    close(s->tcp);
+    close(s->udp);
+}
+
+static int pod_setup(void **state)
+{
+    autofree char *add = NULL;
+
+    (void)state;
+    free(pod);
+    pod = lab_path("pod");
+    assert_ok(netns_create(pod, err));
+    assert_ok(pod_fd = netns_open(pod, err));
+    add = xasprintf("set -e; ip link add veth0 type veth peer name eth0 netns /proc/%d/fd/%d;"
+                    "ip link set veth0 up; ip addr add " NODE4
+                    "/24 dev veth0; ip addr add fd91::1/64 dev veth0 nodad",
+                    (int)getpid(), pod_fd);
+    lab_run(add);
+    pod_run("set -e; ip link set eth0 mtu 1400 up; ip addr add " POD4 "/24 dev eth0;"
+            "ip addr add " POD6 "/64 dev eth0 nodad; ip route add default via " NODE4);
+    return 0;
+}
+static int pod_teardown(void **state)
+{
+    (void)state;
+    pod_fd = close_fd(pod_fd);
+    assert_ok(netns_remove(pod, err));
+    (void)lab_shell("ip link del veth0", NULL);
+    unsetenv("UNICRI_GUEST_LINK");
+    return 0;
+}
+
+static void guest_up(void)
+{
+    assert_ok(guest_link_create(pod, "eth0", "tap0", 0, false, &link_, err));
+    fake_guest_start(&guest, link_.tap_fd);
+}
+static void guest_down(void)
+{
+    fake_guest_stop(&guest);
+    assert_ok(guest_link_remove(pod, "eth0", "tap0", err));
+    link_.tap_fd = close_fd(link_.tap_fd);
+}
+
+static void assert_answer(char *answer, const char *want)
+{
+    assert_non_null(answer);
+    assert_string_equal(answer, want);
+    free(answer);
+}
+static bool needs_bpf(void)
+{
+    autofree char *why = NULL;
+
+    if (guest_link_probe(&why) == GUEST_LINK_BPF)
+        return true;
+    print_message("this kernel has no classifier for it: %s\n", why);
+    return false;
+}
+
+/* -------------------------------------------------------------- tests */
+
+static void test_shape(void **state)
+{
+    autofree char *why = NULL;
+
+    (void)state;
+    pod_run("echo 1 > /proc/sys/net/ipv6/conf/all/accept_ra; echo 2 > "
+            "/proc/sys/net/ipv6/conf/default/accept_ra");
+    guest_up();
+    print_message("mode %d\n", (int)guest_link_probe(&why));
+    assert_null(why);
+    assert_int_equal(link_.mtu, 1400);
+    assert_string_equal(link_.tap, "tap0");
+    assert_true(fcntl(link_.tap_fd, F_GETFL) & O_NONBLOCK);
+    pod_run("ip -o link show dev tap0 | grep -q 'mtu 1400.*state \\(UP\\|UNKNOWN\\)'");
+    pod_run("test -z \"$(ip -o addr show dev tap0)\"");
+    pod_run("ip -d link show dev tap0 | grep -q 'addrgenmode none'");
+    usleep(300000);
+    assert_int_equal(guest.from_tap, 0); /* the pod's stack has nothing to say there */
+    pod_run("test $(cat /sys/class/net/eth0/address 2>/dev/null || ip -o link show eth0 | sed "
+            "'s/.*ether //;s/ .*//')"
+            " != $(ip -o link show tap0 | sed 's/.*ether //;s/ .*//')");
+    {
+        autofree char *same = xasprintf("ip -o link show eth0 | grep -q 'ether %s'", link_.mac);
+
+        pod_run(same);
+    }
+    guest_down();
+    pod_run("! ip link show dev tap0 2>/dev/null");
+    pod_run("test -z \"$(tc filter show dev eth0 ingress)\"");
+    assert_ok(guest_link_remove(pod, "eth0", "tap0", err));
+    /* The stack has its address for itself again. */
+    assert_true(open_socket(true, SOCK_DGRAM, POD4, 0) >= 0);
+    lab_run("ping -c1 -W2 " POD4 " >/dev/null 2>&1 || true");
+}
+
+static void from_the_node(const char *ip)
+{
+    struct server sidecar;
+    int before;
+
+    guest_up();
+    server_start(&sidecar, true, strchr(ip, ':') ? "::" : "0.0.0.0", SIDECAR_PORT);
+
+    assert_answer(ask_tcp(false, ip, GUEST_PORT), GUEST_REPLY);
+    assert_answer(ask_udp(false, ip, GUEST_PORT), "hello");
+    before = guest.tcp[SIDECAR_PORT] + guest.udp[SIDECAR_PORT];
+    assert_answer(ask_tcp(false, ip, SIDECAR_PORT), SIDECAR_REPLY);
+    assert_answer(ask_udp(false, ip, SIDECAR_PORT), SIDECAR_REPLY);
+    assert_int_equal(guest.tcp[SIDECAR_PORT] + guest.udp[SIDECAR_PORT], before);
+    assert_true(guest.tcp[GUEST_PORT] > 0 && guest.udp[GUEST_PORT] > 0);
+    /* Many in a row: time-wait and half-open sockets are the stack's as well. */
+    for (int i = 0; i < 50; i++) {
+        assert_answer(ask_tcp(false, ip, SIDECAR_PORT), SIDECAR_REPLY);
+        assert_answer(ask_tcp(false, ip, GUEST_PORT), GUEST_REPLY);
+    }
+    assert_int_equal(guest.tcp[SIDECAR_PORT], 0);
+    server_stop(&sidecar);
+    guest_down();
+}
+static void test_from_the_node4(void **state)
+{
+    (void)state;
+    if (!needs_bpf())
+        skip();
+    from_the_node(POD4);
+}
+static void test_from_the_node6(void **state)
+{
+    (void)state;
+    if (!needs_bpf())
+        skip();
+    from_the_node(POD6);
+}
+
+/* The side container as a client of the node; the guest hears nothing of it. */
+static void test_sidecar_outward(void **state)
+{
+    struct server node;
+
+    (void)state;
+    if (!needs_bpf())
+        skip();
+    guest_up();
+    server_start(&node, false, "::", 7000);
+    assert_answer(ask_tcp(true, NODE4, 7000), SIDECAR_REPLY);
+    assert_answer(ask_udp(true, NODE4, 7000), SIDECAR_REPLY);
+    assert_answer(ask_tcp(true, "fd91::1", 7000), SIDECAR_REPLY);
+    for (int i = 1; i < GUEST_PORTS; i++)
+        assert_true(guest.tcp[i] == 0 && guest.udp[i] == 0);
+    server_stop(&node);
+    /* Refused by the node: the ICMP error reaches the client, and the guest gets to see it. */
+    assert_null(ask_tcp(true, NODE4, 7001));
+    assert_null(ask_udp(true, NODE4, 7001));
+    for (int i = 0; i < 100 && !guest.unreachables; i++)
+        usleep(10000);
+    assert_true(guest.unreachables > 0);
+    guest_down();
+}
+
+/* An ordinary container talks to the guest at the pod's own address, and to its neighbour as
+ * before. */
+static void sidecar_to_guest(const char *ip)
+{
+    struct server sidecar;
+
+    guest_up();
+    server_start(&sidecar, true, strchr(ip, ':') ? "::" : "0.0.0.0", SIDECAR_PORT);
+    assert_answer(ask_udp(true, ip, GUEST_PORT), "hello");
+    assert_answer(ask_tcp(true, ip, GUEST_PORT), GUEST_REPLY);
+    assert_answer(ask_tcp(true, ip, SIDECAR_PORT), SIDECAR_REPLY);
+    assert_answer(ask_udp(true, ip, SIDECAR_PORT), SIDECAR_REPLY);
+    assert_int_equal(guest.tcp[SIDECAR_PORT] + guest.udp[SIDECAR_PORT], 0);
+    /* Loopback itself is the stack's alone. */
+    assert_answer(ask_tcp(true, strchr(ip, ':') ? "::1" : "127.0.0.1", SIDECAR_PORT),
+                  SIDECAR_REPLY);
+    assert_null(ask_tcp(true, strchr(ip, ':') ? "::1" : "127.0.0.1", GUEST_PORT));
+    server_stop(&sidecar);
+    guest_down();
+}
+static void test_sidecar_to_guest4(void **state)
+{
+    (void)state;
+    if (!needs_bpf())
+        skip();
+    sidecar_to_guest(POD4);
+}
+static void test_sidecar_to_guest6(void **state)
+{
+    (void)state;
+    if (!needs_bpf())
+        skip();
+    sidecar_to_guest(POD6);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_shape, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_from_the_node4, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_from_the_node6, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_sidecar_outward, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_sidecar_to_guest4, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_sidecar_to_guest6, pod_setup, pod_teardown),
+    };
+
+    return cmocka_run_group_tests_name("link", tests, lab_setup, lab_teardown);
+}
