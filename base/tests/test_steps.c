@@ -107,7 +107,7 @@ static void fault_points_of_steps(void **state)
     fault_set("test.beta.after=EIO");
     assert_err(steps_up(&table, &o, &done, 3, &err), err, ERR_INTERNAL, "test.beta.after");
     assert_string_equal(o.trail, "12B");
-    fault_set("test.*.undo=EIO");
+    fault_set("test.b*=EIO");
     assert_err(steps_down(&table, &o, &done, 0, &err), err, ERR_INTERNAL, "test.beta.undo");
     assert_int_equal(done, 2);
     fault_set(NULL);
@@ -215,16 +215,13 @@ static void metrics_text(void **state)
     metric_observe(&m_h, 3 * NSEC_PER_MSEC);
     metric_observe(&m_h, 100 * NSEC_PER_SEC);
     metrics_print(list, &out);
-    assert_int_equal(
-        strncmp(
-            out.s,
-            "# HELP x_total Help\n# TYPE x_total counter\nx_total{k=\"a\"} 2\nx_total{k=\"b\"} 0\n"
-            "# HELP g Gauge\n# TYPE g gauge\ng -5\n"
-            "# HELP h_seconds Hist\n# TYPE h_seconds histogram\n"
-            "h_seconds_bucket{le=\"0.001\"} 1\nh_seconds_bucket{le=\"0.002\"} 1\n"
-            "h_seconds_bucket{le=\"0.004\"} 2\n",
-            300),
-        0);
+    assert_true(str_has_prefix(
+        out.s,
+        "# HELP x_total Help\n# TYPE x_total counter\nx_total{k=\"a\"} 2\nx_total{k=\"b\"} 0\n"
+        "# HELP g Gauge\n# TYPE g gauge\ng -5\n"
+        "# HELP h_seconds Hist\n# TYPE h_seconds histogram\n"
+        "h_seconds_bucket{le=\"0.001\"} 1\nh_seconds_bucket{le=\"0.002\"} 1\n"
+        "h_seconds_bucket{le=\"0.004\"} 2\n"));
     assert_non_null(strstr(out.s,
                            "h_seconds_bucket{le=\"8.192\"} 2\nh_seconds_bucket{le=\"+Inf\"} 3\n"
                            "h_seconds_sum 100.004000000\nh_seconds_count 3\n"));
