@@ -18,17 +18,21 @@
  *   arg=... env=...               of the program; repeated
  *   program=PATH                  mode runtime
  *   program_fd=N                  mode vmm
- *   fd=FROM:TO                    vmm: descriptor FROM of the monitor becomes TO of the workload; repeated
+ *   fd=FROM:TO                    vmm: descriptor FROM of the monitor becomes TO (3 to 199) of the workload; repeated
  *   log=PATH                      CRI log file (absolute; its directory exists); none: output is drained and dropped
  *   log_line_max=BYTES
  *   tty=1 stdin=1 stdin_once=1    tty: the runtime is given --console-socket by the monitor's own argument placeholder "@console@"
  *                                 in an arg, replaced with the path of the socket (in the run directory)
  *   cgroup=PATH                   directories (absolute, one per hierarchy that counts) the vmm is put into before exec; repeated
  *   cgroup_memory=PATH            where OOM is read from (memory.events or memory.oom_control); the monitor looks before and after
+ *                                 In the same way "@log@" in an arg becomes the path of runtime.log in the run directory: give the runtime
+ *                                 `--log=@log@ --log-format=json`; the last message there is the text of a failed start's report
  *   timeout_ms=N                  for the start (runtime's exit, VMM's exec)
  *   uid= gid= nofile= fsize= new_pid_ns=1    the jail (vmm)
- *   netns=FD                      vmm: network namespace to enter before the jail closes (descriptor)
- *   kill_on_start_failure=1       whatever the runtime left behind is killed
+ *   netns=FD                      vmm: network namespace to enter before the jail closes (descriptor); none: a fresh, empty one. One empty
+ *                                 namespace made by the daemon and given to all guests is cheaper and as closed.
+ *   kill_on_start_failure=1       whatever the runtime left behind is killed (after a timeout, always)
+ *   cgroup_kill=PATH              cgroup directories whose processes are killed with it; repeated
  *   oom_score_adj=N               of the workload (vmm); clamped when the host refuses
  *
  * Report (fd 4), one message, then the descriptor is closed:
@@ -37,11 +41,16 @@
  *
  * Exit file RUN/exits/ID, written to a temporary name, renamed, and only then announced by the monitor's end:
  *   "code N\nsignal N\nfinished NANOSECONDS_SINCE_1970\noom 0|1\nmessage TEXT\n"; signal 0 when it exited. All output is in the log by then.
+ * TEXT: of a VMM that failed the last line of its stderr; whether and why log records were lost. The temporary name begins with a dot
+ * and exists, with its room reserved, from the start on. `oom 1`: the kernel killed in cgroup_memory while the workload ran.
+ *
+ * Signals: TERM, INT, HUP, QUIT, USR1, USR2 to the monitor are ignored; end the workload instead.
  *
  * Control socket: SOCK_SEQPACKET, `ctl` in the run directory, mode 0600, at most MONITOR_CLIENTS_MAX clients; a message is one of
  *   "reopen"              -> "ok" or "error TEXT": the log file has been opened anew (the new file exists)
  *   "ping"                -> "ok PID START_TIME"
  *   "resize W H"          -> "ok"
+ *   "stat"               -> "ok log_bytes N dropped_bytes N"
  *   "attach IN"           -> "ok", then the connection carries stdio: frames of one channel byte (1 stdout, 2 stderr) + data to the client,
  *                            data with channel byte 0 from the client to stdin (IN = 1); an empty channel-0 frame closes stdin
  */
@@ -59,5 +68,8 @@
 #define MONITOR_CLIENTS_MAX    16
 #define MONITOR_CONTROL_NAME   "ctl"
 #define MONITOR_PID_NAME       "pid"
+#define MONITOR_CONSOLE_NAME   "console"     /* socket in the run directory while a runtime starts a terminal's owner */
+#define MONITOR_RUNTIME_LOG_NAME "runtime.log" /* of the runtime, in the run directory; removed before each start */
+#define MONITOR_EXIT_TMP_PREFIX "."          /* names in the exit directory that watchers ignore */
 
 #endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * jail - what lies between clone and exec of a VMM. One way, in the child, in this order: cgroups,
+ * namespaces, an empty read-only root, exactly the descriptors of the plan, limits, no capabilities
+ * and no way to get any, a uid of its own, no_new_privs, the outer seccomp filter, and the program
+ * by descriptor.
+ *
+ * Every step that fails ends the start: a jail with a missing wall is not used. (oom_score_adj is
+ * the one exception: an unprivileged host may refuse it.)
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/mount.h>
+#include <linux/securebits.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sandbox/monitor/state.h"
+
+#define HIGH_FD                                                                                    \
+    256 /* copies on the way lie above every descriptor of the VMM and JAIL_PROGRAM_FD */
+#define CAPS_END       64
+#define NOFILE_DEFAULT 64
+
+static void enter_cgroups(const struct monitor *m, const int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (write(fds[i], "0", 1) != 1)
+            start_child_failed(m, "enter cgroup");
+    if (unshare(CLONE_NEWCGROUP) < 0 && errno != EINVAL)
+        start_child_failed(m, "new cgroup namespace");
+}
+
+static void enter_namespaces(const struct monitor *m)
+{
+    if (m->spec.netns >= 0 && setns(m->spec.netns, CLONE_NEWNET) < 0)
+        start_child_failed(m, "enter network namespace");
+    if (sethostname("guest", 5) < 0)
+        start_child_failed(m, "set host name");
+}
+
+/* Lowering the score needs a capability that the monitor may lack: then the inherited one stays. */
+static void set_oom_score(const struct monitor *m)
+{
+    char number[24];
+    struct text t = TEXT(number);
+
+    if (!m->spec.has_oom_score_adj)
+        return;
+    text_num(&t, m->spec.oom_score_adj);
+    (void)write_small(AT_FDCWD, "/proc/self/oom_score_adj", number);
+}
+
+static int empty_mount(void)
+{
+    int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), mount_fd = -1;
+
+    if (fs < 0)
+        return -1;
+    if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", "4k", 0) == 0 &&
+        syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", "2", 0) == 0 &&
+        syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0555", 0) == 0 &&
+        syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+        mount_fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+                                MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                    MOUNT_ATTR_NOEXEC);
+    close(fs);
+    return mount_fd;
+}
+
+/* The new root is put on /proc for a moment, a directory that every host has; nobody outside this
+ * mount namespace sees it. */
+static void empty_root(const struct monitor *m)
+{
+    int root;
+
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        start_child_failed(m, "make mounts private");
+    root = empty_mount();
+    if (root < 0)
+        start_child_failed(m, "make empty root");
+    if (syscall(SYS_move_mount, root, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        start_child_failed(m, "attach empty root");
+    if (fchdir(root) < 0)
+        start_child_failed(m, "change to empty root");
+    if (syscall(SYS_pivot_root, ".", ".") == 0) {
+        if (umount2(".", MNT_DETACH) < 0)
+            start_child_failed(m, "detach old root");
+    } else if (errno != EINVAL || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0) {
+        start_child_failed(m, "pivot to empty root"); /* EINVAL: the host runs from an initramfs */
+    }
+    if (chdir("/") < 0)
+        start_child_failed(m, "change to new root");
+}
+
+/* First everything is copied above all targets and marked close-on-exec, then put into place:
+ * targets may hide sources. */
+static void place_descriptors(const struct monitor *m)
+{
+    int copies[SPEC_FDS_MAX], program;
+
+    program = fcntl(m->spec.program_fd, F_DUPFD_CLOEXEC, HIGH_FD);
+    if (program < 0)
+        start_child_failed(m, "copy the program's descriptor");
+    for (size_t i = 0; i < m->spec.n_fds; i++) {
+        copies[i] = fcntl(m->spec.fds[i].from, F_DUPFD_CLOEXEC, HIGH_FD);
+        if (copies[i] < 0)
+            start_child_failed(m, "copy a descriptor");
+    }
+    if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+        start_child_failed(m, "mark descriptors close-on-exec");
+    if (dup3(program, JAIL_PROGRAM_FD, O_CLOEXEC) < 0)
+        start_child_failed(m, "place the program's descriptor");
+    for (size_t i = 0; i < m->spec.n_fds; i++)
+        if (dup2(copies[i], m->spec.fds[i].to) < 0)
+            start_child_failed(m, "place a descriptor");
+}
+
+static void limit(const struct monitor *m, __rlimit_resource_t resource, uint64_t value)
+{
+    struct rlimit r = {.rlim_cur = value, .rlim_max = value};
+
+    if (setrlimit(resource, &r) < 0)
+        start_child_failed(m, "set limits");
+}
+
+static void set_limits(const struct monitor *m)
+{
+    uint64_t nofile = m->spec.nofile >= 0 ? (uint64_t)m->spec.nofile : NOFILE_DEFAULT;
+
+    umask(077);
+    limit(m, RLIMIT_CORE, 0);
+    limit(m, RLIMIT_NOFILE, nofile < JAIL_NOFILE_MAX ? nofile : JAIL_NOFILE_MAX);
+    if (m->spec.fsize >= 0)
+        limit(m, RLIMIT_FSIZE, (uint64_t)m->spec.fsize);
+    limit(m, RLIMIT_MSGQUEUE, 0);
+    limit(m, RLIMIT_MEMLOCK, 0);
+}
+
+static void drop_privileges(const struct monitor *m)
+{
+    const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
+                               SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                               SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
+    uid_t uid = (uid_t)m->spec.uid;
+    gid_t gid = (gid_t)m->spec.gid;
+
+    for (unsigned long cap = 0; cap < CAPS_END; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
+            start_child_failed(m, "empty the bounding set");
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+        start_child_failed(m, "clear ambient capabilities");
+    if (prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0)
+        start_child_failed(m, "lock securebits");
+    if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+        start_child_failed(m, "change user and groups");
+    if (syscall(SYS_capset, &head, none) < 0)
+        start_child_failed(m, "drop capabilities");
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) /* until exec; from there the program's own care */
+        start_child_failed(m, "forbid dumps");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        start_child_failed(m, "set no_new_privs");
+}
+
+_Noreturn void jail_enter(const struct monitor *m, const int *cgroup_fds, size_t n_cgroup_fds)
+{
+    enter_cgroups(m, cgroup_fds, n_cgroup_fds);
+    if (setsid() < 0)
+        start_child_failed(m, "new session");
+    if (stdio_child(m) < 0)
+        start_child_failed(m, "set up standard streams");
+    enter_namespaces(m);
+    set_oom_score(m);
+    empty_root(m);
+    place_descriptors(m);
+    set_limits(m);
+    drop_privileges(m);
+    for (int i = 1; i < NSIG; i++)
+        (void)signal(i, SIG_DFL);
+    (void)sigprocmask(SIG_SETMASK, &m->old_mask, NULL);
+    if (jail_filter() < 0)
+        start_child_failed(m, "install the seccomp filter");
+    syscall(SYS_execveat, JAIL_PROGRAM_FD, "", m->spec.argv, m->spec.env, AT_EMPTY_PATH);
+    start_child_failed(m, "execute the VMM's program");
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * start_vmm - start the workload itself: a VMM, in new namespaces and in the jail of jail.c. It is
+ * born in its cgroup where the kernel can do that (clone3 on cgroup v2), else it enters its cgroups
+ * before anything else.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "sandbox/monitor/state.h"
+
+_Noreturn void start_child_failed(const struct monitor *m, const char *step)
+{
+    struct start_error e = {.code = errno};
+
+    strncpy(e.step, step, sizeof(e.step) - 1);
+    (void)!write(m->child_error_fd, &e, sizeof(e));
+    _exit(127);
+}
+
+static bool is_cgroup2(const char *path)
+{
+    struct statfs fs;
+
+    return statfs(path, &fs) == 0 && (unsigned long)fs.f_type == (unsigned long)CGROUP2_SUPER_MAGIC;
+}
+
+/* Open what the child needs: the v2 directory to be born in, and cgroup.procs of the others. */
+static int open_cgroups(const struct monitor *m, int *ret_birth, int *fds, size_t *ret_n,
+                        struct fault *f)
+{
+    *ret_birth = -1;
+    *ret_n = 0;
+    for (size_t i = 0; i < m->spec.n_cgroups; i++) {
+        const char *path = m->spec.cgroups[i];
+        char procs[PATH_MAX + 16];
+        struct text t = TEXT(procs);
+        int fd;
+
+        if (*ret_birth < 0 && is_cgroup2(path)) {
+            *ret_birth = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            if (*ret_birth < 0)
+                return fault(f, errno, "open cgroup", path);
+            continue;
+        }
+        text_str(&t, path);
+        text_str(&t, "/cgroup.procs");
+        fd = open(procs, O_WRONLY | O_CLOEXEC);
+        if (fd < 0)
+            return fault(f, errno, "open cgroup", path);
+        fds[(*ret_n)++] = fd;
+    }
+    return 0;
+}
+
+static pid_t clone_into(uint64_t flags, int cgroup_fd)
+{
+    struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
+
+    if (cgroup_fd >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (uint64_t)cgroup_fd;
+    }
+    return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+int start_vmm(struct monitor *m, struct fault *f)
+{
+    uint64_t flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
+    int fds[SPEC_CGROUPS_MAX], birth;
+    size_t n = 0;
+
+    if (m->spec.new_pid_ns)
+        flags |= CLONE_NEWPID;
+    if (m->spec.netns < 0)
+        flags |= CLONE_NEWNET;
+    if (open_cgroups(m, &birth, fds, &n, f) < 0)
+        return -1;
+    m->starter = clone_into(flags, birth);
+    if (m->starter == 0)
+        jail_enter(m, fds, n);
+    if (m->starter < 0) {
+        m->starter = 0;
+        return fault(f, errno, "clone for", m->spec.argv[0]);
+    }
+    for (size_t i = 0; i < n; i++)
+        close(fds[i]);
+    if (birth >= 0)
+        close(birth);
+    close(m->spec.program_fd);
+    for (size_t i = 0; i < m->spec.n_fds; i++)
+        close(m->spec.fds[i].from);
+    if (m->spec.netns >= 0)
+        close(m->spec.netns);
+    m->pid = m->starter;
+    return 0;
+}

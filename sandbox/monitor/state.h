@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state - all a monitor knows while it runs, and what its files do for each other.
+ *
+ * One thread, one loop (main.c), one struct. The phases:
+ *
+ *     STARTING --start_done()--> RUNNING --reap() sees the workload's end--> DRAINING --> exit
+ * file, end
+ *         \--start_failed(): error report, leftovers killed, end
+ *
+ * While STARTING only the starter is reaped: a workload that dies at once stays a zombie until its
+ * pid and start time have been reported, so no status is ever lost.
+ */
+#ifndef UNICRI_SANDBOX_MONITOR_STATE_H
+#define UNICRI_SANDBOX_MONITOR_STATE_H
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include "sandbox/monitor/logfile.h"
+#include "sandbox/monitor/message.h"
+#include "sandbox/monitor/monitor.h"
+#include "sandbox/monitor/spec.h"
+
+#define CHUNK_MAX_BYTES   (MONITOR_MESSAGE_MAX_BYTES - 1) /* of output read at once */
+#define STALL_MS          5000 /* a client that takes nothing for so long is cut off */
+#define STALL_DRAINING_MS 500
+#define DRAIN_MS                                                                                   \
+    200 /* for the streams to end once the workload has and all that lay in them is read */
+#define QUIET_MS             1000 /* buffers that grew are given back after so long without output */
+#define KILL_MS              3000 /* for what a failed start left behind to die */
+#define LAST_WORDS_MAX_BYTES 512
+
+enum phase { PHASE_STARTING, PHASE_RUNNING, PHASE_DRAINING };
+enum { STREAM_OUT, STREAM_ERR, STREAMS };
+
+struct client {
+    int fd; /* -1: free */
+    bool attached;
+    bool input;  /* may write to stdin */
+    bool behind; /* has not taken the chunk that is being handed out */
+};
+
+/* What a child tells before exec, on a pipe that exec closes. */
+struct start_error {
+    int code;
+    char step[60];
+};
+
+struct monitor {
+    enum phase phase;
+    struct spec spec;
+    sigset_t old_mask;
+    int signal_fd;
+
+    /* starting */
+    pid_t starter;      /* the runtime, or the VMM itself; 0 when reaped */
+    int error_fd;       /* read end of the pipe of struct start_error; -1 once seen */
+    int child_error_fd; /* its write end, for the child */
+    bool exec_done;
+    int64_t start_deadline_ms; /* monotonic; 0 none */
+
+    /* the workload */
+    pid_t pid;
+    uint64_t start_time; /* field 22 of /proc/PID/stat */
+    int wait_status;
+    struct timespec finished;
+    bool oom;
+    int64_t oom_before;
+
+    /* stdio: our ends, and until exec those of the child */
+    int fd[STREAMS]; /* -1: ended */
+    int in;          /* stdin pipe or terminal; -1: none or closed */
+    int child_in, child_out, child_err;
+    int console_listener;    /* until the runtime has sent the terminal */
+    bool terminal;           /* fd[STREAM_OUT] and `in` are the same terminal */
+    size_t in_used, in_done; /* of the input chunk that waits to be written to stdin */
+    bool in_close;           /* close stdin once that is written */
+    char last_words[LAST_WORDS_MAX_BYTES]; /* the end of what came on stderr, for messages */
+    size_t last_words_len;
+
+    /* control */
+    int listener;
+    struct client clients[MONITOR_CLIENTS_MAX];
+    size_t chunk_len; /* of the output chunk that somebody is behind with; 0: none */
+    int64_t stall_deadline_ms;
+
+    struct logfile log;
+    struct log_stream streams[STREAMS];
+};
+
+/** now_ms() - monotonic. */
+int64_t now_ms(void);
+
+/* ---- stdio.c: pipes, terminal, and the way of the bytes */
+/** stdio_open() - make the pipes, or the console socket in the run directory. */
+int stdio_open(struct monitor *m, struct fault *f);
+/** stdio_child() - in the child: descriptors 0, 1, 2. Returns: 0, or -1 with errno. */
+int stdio_child(const struct monitor *m);
+/** stdio_started() - close the child's ends. */
+void stdio_started(struct monitor *m);
+/** stdio_console() - the console socket is readable: take the terminal. */
+void stdio_console(struct monitor *m);
+/** stdio_read() - a stream is readable: log one chunk and hand it to the attached. Returns: whether
+ * there was something. */
+bool stdio_read(struct monitor *m, int stream);
+/** stdio_deliver() - hand the chunk on to those who are behind with it. */
+void stdio_deliver(struct monitor *m);
+/** stdio_input() - queue a chunk for stdin; the previous one has been written. */
+void stdio_input(struct monitor *m, const char *data, size_t len);
+/** stdio_input_flush() - write on. */
+void stdio_input_flush(struct monitor *m);
+/** stdio_input_close() - the workload sees the end of its input (a terminal: an EOT character). */
+void stdio_input_close(struct monitor *m);
+/** stdio_resize() - Returns: 0, or -1 when there is no terminal. */
+int stdio_resize(struct monitor *m, const struct message *message);
+/** stdio_release() - no line is half read: give the buffers' pages back. */
+void stdio_release(struct monitor *m);
+bool stdio_ended(const struct monitor *m);
+
+/* ---- start_*.c */
+int start_runtime(struct monitor *m, struct fault *f);
+/** start_runtime_result() - the runtime exited with 0: read its pid file into m->pid. */
+int start_runtime_result(struct monitor *m, struct fault *f);
+/** start_runtime_words() - the runtime failed with this status: its last error message. Returns:
+ * -1. */
+int start_runtime_words(struct monitor *m, int status, struct fault *f);
+int start_vmm(struct monitor *m, struct fault *f);
+/** start_child_failed() - in the child: tell errno and the step, and end. */
+_Noreturn void start_child_failed(const struct monitor *m, const char *step);
+/** process_stat() - parent and start time of a process. Returns: 0, or -1 when there is none. */
+int process_stat(pid_t pid, pid_t *ret_parent, uint64_t *ret_start_time);
+
+/* ---- jail.c, seccomp.c: run in the child, one way */
+/** jail_enter() - everything between clone and exec; ends in execveat(). Does not return. */
+_Noreturn void jail_enter(const struct monitor *m, const int *cgroup_fds, size_t n_cgroup_fds);
+#define JAIL_PROGRAM_FD                                                                            \
+    255 /* above any descriptor the jailed program can have: its RLIMIT_NOFILE is lower */
+#define JAIL_NOFILE_MAX 254
+/** jail_filter() - install the outer seccomp filter: the one execve left is of JAIL_PROGRAM_FD.
+ * Returns: 0, or -1 with errno. */
+int jail_filter(void);
+
+/* ---- control.c */
+int control_open(struct monitor *m, struct fault *f);
+void control_accept(struct monitor *m);
+/** control_read() - one message of a client. */
+void control_read(struct monitor *m, struct client *c);
+/** control_broadcast() - hand a chunk (a frame with its channel byte in front, `len` data bytes) to
+ * everyone attached. */
+void control_broadcast(struct monitor *m, const char *frame, size_t len);
+/** control_deliver() - to those behind; cuts them off after the stall deadline. */
+void control_deliver(struct monitor *m, const char *frame);
+void control_drop(struct monitor *m, struct client *c);
+void control_close(struct monitor *m);
+
+/* ---- exitfile.c */
+/** exitfile_reserve() - create the temporary file with room for its content, while there is room.
+ */
+int exitfile_reserve(const struct monitor *m, struct fault *f);
+/** exitfile_write() - fill and rename it. Returns: 0, or -1. */
+int exitfile_write(const struct monitor *m);
+void exitfile_discard(const struct monitor *m);
+
+/* ---- oom.c */
+/** oom_kills() - the counter of the cgroup; 0 when it cannot be read. */
+int64_t oom_kills(const struct monitor *m);
+
+/* ---- reap.c */
+/** reap() - take the statuses that are due. Returns: whether the starter has ended; *ret_status is
+ * its status. */
+bool reap(struct monitor *m, int *ret_status);
+/** reap_kill_all() - kill the starter, its group, all other children and the cgroups of the spec,
+ * and reap them. */
+void reap_kill_all(struct monitor *m);
+
+#endif
