@@ -128,8 +128,6 @@ static void record(struct logfile *log, const struct log_stream *stream, const c
     text_add(&t, stream->line, len);
     text_str(&t, "\n");
     out_used += t.len;
-    if (out_used > log->high)
-        log->high = out_used;
 }
 
 static size_t stamp_now(char *buf, size_t size)
@@ -194,8 +192,7 @@ void log_end(struct logfile *log, struct log_stream *stream)
     flush(log);
 }
 
-void log_release(struct logfile *log)
+void log_release(void)
 {
     (void)madvise(out, sizeof(out) / PAGE * PAGE, MADV_DONTNEED);
-    log->high = 0;
 }

@@ -28,7 +28,6 @@ struct logfile {
     size_t line_max;
     uint64_t written_bytes, dropped_bytes; /* of records */
     int dropped_code;                      /* errno of the last loss */
-    size_t high;                           /* most bytes held in any buffer since log_release() */
 };
 
 /** log_open() - create or append. With path NULL everything is swallowed. */
@@ -40,6 +39,6 @@ void log_chunk(struct logfile *log, struct log_stream *stream, const char *data,
 /** log_end() - the stream has ended: what has no newline is written as P. */
 void log_end(struct logfile *log, struct log_stream *stream);
 /** log_release() - give the pages of the output buffer back to the system. */
-void log_release(struct logfile *log);
+void log_release(void);
 
 #endif

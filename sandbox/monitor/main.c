@@ -14,8 +14,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -181,26 +179,14 @@ static int set_up(struct monitor *m, struct fault *f)
         return -1;
     m->oom_before = oom_kills(m);
     m->start_deadline_ms = m->spec.timeout_ms > 0 ? now_ms() + m->spec.timeout_ms : 0;
-    return m->spec.mode == MODE_VMM ? start_vmm(m, f) : start_runtime(m, f);
+    if ((m->spec.mode == MODE_VMM ? start_vmm(m, f) : start_runtime(m, f)) < 0)
+        return -1;
+    stdio_started(m);
+    close(m->child_error_fd); /* so that its end is seen */
+    return 0;
 }
 
 /* ------------------------------------------------------------------ started, or not */
-
-static int release_segment(struct dl_phdr_info *info, size_t size, void *arg)
-{
-    (void)size;
-    (void)arg;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-        uintptr_t from = (info->dlpi_addr + p->p_vaddr) & ~(uintptr_t)(PAGE - 1);
-        uintptr_t to = info->dlpi_addr + p->p_vaddr + p->p_memsz;
-
-        /* pages of the file that nobody wrote to: they come back when they are touched */
-        if (p->p_type == PT_LOAD && !(p->p_flags & PF_W))
-            (void)madvise((void *)from, to - from, MADV_DONTNEED);
-    }
-    return 1; /* the first object is the program */
-}
 
 static void start_done(struct monitor *m)
 {
@@ -210,8 +196,6 @@ static void start_done(struct monitor *m)
         (void)dup2(null, 2);
         close(null);
     }
-    stdio_started(m);
-    close(m->child_error_fd);
     m->phase = PHASE_RUNNING;
     m->spec.argv = m->spec.env = NULL;
     m->spec.n_cgroups = m->spec.n_cgroup_kill = 0;
@@ -219,8 +203,6 @@ static void start_done(struct monitor *m)
     (void)munmap(orders.text, orders.text_len);
     (void)munmap(orders.pointers, orders.pointers_len);
     report_ok(m);
-    stdio_release(m);
-    (void)dl_iterate_phdr(release_segment, NULL);
 }
 
 static _Noreturn void start_failed(struct monitor *m, const struct fault *f)
@@ -340,7 +322,7 @@ static int patience(const struct monitor *m, int64_t drain_deadline_ms)
     if (m->chunk_len > 0 && m->stall_deadline_ms < due)
         due = m->stall_deadline_ms;
     if (due == INT64_MAX)
-        return m->log.high > PAGE ? QUIET_MS : -1;
+        return m->phase == PHASE_RUNNING ? QUIET_MS : -1; /* then comes nap(), without end */
     return due <= now ? 0 : (int)(due - now < INT32_MAX ? due - now : INT32_MAX);
 }
 
@@ -401,10 +383,12 @@ static void loop(struct monitor *m)
 
         fill(m, p);
         n = poll(p, SLOTS, patience(m, drain_deadline_ms));
-        if (n == 0 && m->phase == PHASE_RUNNING && m->chunk_len == 0)
-            stdio_release(m);
         if (n < 0)
             continue; /* EINTR: revents are not set */
+        if (n == 0 && m->phase == PHASE_RUNNING && m->chunk_len == 0) {
+            stdio_release(m);
+            nap(p, SLOTS); /* until something happens */
+        }
         if (p[SLOT_SIGNAL].revents)
             while (read(m->signal_fd, &info, sizeof(info)) > 0)
                 ;

@@ -14,6 +14,7 @@
 #ifndef UNICRI_SANDBOX_MONITOR_STATE_H
 #define UNICRI_SANDBOX_MONITOR_STATE_H
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/types.h>
 
@@ -27,7 +28,7 @@
 #define STALL_DRAINING_MS 500
 #define DRAIN_MS                                                                                   \
     200 /* for the streams to end once the workload has and all that lay in them is read */
-#define QUIET_MS             1000 /* buffers that grew are given back after so long without output */
+#define QUIET_MS             1000 /* after so long without an event all memory that can be is given back */
 #define KILL_MS              3000 /* for what a failed start left behind to die */
 #define LAST_WORDS_MAX_BYTES 512
 
@@ -140,6 +141,11 @@ _Noreturn void jail_enter(const struct monitor *m, const int *cgroup_fds, size_t
 /** jail_filter() - install the outer seccomp filter: the one execve left is of JAIL_PROGRAM_FD.
  * Returns: 0, or -1 with errno. */
 int jail_filter(void);
+
+/* ---- nap.c */
+/** nap() - give back all pages of the program and wait in poll() without end. `revents` are filled
+ * in. */
+void nap(struct pollfd *p, size_t n);
 
 /* ---- control.c */
 int control_open(struct monitor *m, struct fault *f);

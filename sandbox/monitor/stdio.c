@@ -184,8 +184,6 @@ bool stdio_read(struct monitor *m, int stream)
         end_stream(m, stream);
         return false;
     }
-    if ((size_t)n > m->log.high)
-        m->log.high = (size_t)n;
     if (stream == STREAM_ERR && (m->phase == PHASE_STARTING || m->spec.mode == MODE_VMM))
         keep_last_words(m, frame + 1, (size_t)n);
     if (m->spec.tty && m->spec.mode == MODE_RUNTIME && stream == STREAM_ERR)
@@ -265,7 +263,7 @@ void stdio_release(struct monitor *m)
         (void)madvise(frame, sizeof(frame) / PAGE * PAGE, MADV_DONTNEED);
     if (m->in_used == 0)
         (void)madvise(input, sizeof(input) / PAGE * PAGE, MADV_DONTNEED);
-    log_release(&m->log);
+    log_release();
 }
 
 bool stdio_ended(const struct monitor *m)
