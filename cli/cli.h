@@ -58,8 +58,8 @@ int flags_parse(const struct command *command, const struct flag *flags, size_t 
 const struct command *command_find(const char *name);
 /** usage_error() - one line and where the help is. Returns: 2. */
 int usage_error(const char *command, const char *fmt, ...) PRINTF(2, 3);
-/** fail() - print `unicri: <error>`. Returns: 1. */
-int fail(const struct err *err);
+/** complain() - print `unicri: <error>`. Returns: 1. */
+int complain(const struct err *err);
 
 /* ------------------------------------------------------------- calls */
 

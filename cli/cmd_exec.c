@@ -20,7 +20,7 @@ int cmd_exec(struct cli *cli, int argc, char **argv)
     struct err err = ERR_INIT;
     autofree char *id = NULL;
     if (find_container(cli, argv[at], &id, &err) < 0)
-        return fail(&err);
+        return complain(&err);
     V1(ExecSyncRequest) request = RUNTIME__V1__EXEC_SYNC_REQUEST__INIT;
     request.container_id = id;
     request.cmd = argv + at + 1;
@@ -30,7 +30,7 @@ int cmd_exec(struct cli *cli, int argc, char **argv)
     nsec_t wait = timeout ? timeout + cli->timeout : 0;
     if (cli_call(cli, "RuntimeService/ExecSync", &request.base,
                  &runtime__v1__exec_sync_response__descriptor, wait, &reply, &err) < 0)
-        return fail(&err);
+        return complain(&err);
     (void)fwrite(reply->stdout.data, 1, reply->stdout.len, stdout);
     (void)fwrite(reply->stderr.data, 1, reply->stderr.len, stderr);
     return reply->exit_code;

@@ -54,7 +54,7 @@ int cmd_images(struct cli *cli, int argc, char **argv)
     automessage V1(ListImagesResponse) *reply = NULL;
     if (cli_call(cli, "ImageService/ListImages", &request.base,
                  &runtime__v1__list_images_response__descriptor, 0, &reply, &err) < 0)
-        return fail(&err);
+        return complain(&err);
     if (output)
         print_json(&reply->base);
     else
@@ -92,7 +92,7 @@ int cmd_rmi(struct cli *cli, int argc, char **argv)
         if (must_exist(cli, argv[at], &err) < 0 ||
             cli_call(cli, "ImageService/RemoveImage", &request.base,
                      &runtime__v1__remove_image_response__descriptor, 0, &reply, &err) < 0)
-            rc = fail(&err);
+            rc = complain(&err);
         else
             printf("%s\n", argv[at]);
     }

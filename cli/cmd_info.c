@@ -47,7 +47,7 @@ int cmd_info(struct cli *cli, int argc, char **argv)
     automessage V1(StatusResponse) *reply = NULL;
     if (cli_call(cli, "RuntimeService/Status", &request.base,
                  &runtime__v1__status_response__descriptor, 0, &reply, &err) < 0)
-        return fail(&err);
+        return complain(&err);
     if (output) {
         print_json(&reply->base);
         return 0;
@@ -70,7 +70,7 @@ int cmd_version(struct cli *cli, int argc, char **argv)
     automessage V1(VersionResponse) *reply = NULL;
     if (cli_call(cli, "RuntimeService/Version", &request.base,
                  &runtime__v1__version_response__descriptor, 0, &reply, &err) < 0)
-        return fail(&err);
+        return complain(&err);
     autofree char *name = printable(reply->runtime_name);
     autofree char *version = printable(reply->runtime_version);
     autofree char *api = printable(reply->runtime_api_version);

@@ -69,5 +69,5 @@ int cmd_inspect(struct cli *cli, int argc, char **argv)
     if (argc - at != 1)
         return usage_error("inspect", "one id or name is needed");
     struct err err = ERR_INIT;
-    return inspect(cli, argv[at], &err) < 0 ? fail(&err) : 0;
+    return inspect(cli, argv[at], &err) < 0 ? complain(&err) : 0;
 }

@@ -59,13 +59,13 @@ int cmd_logs(struct cli *cli, int argc, char **argv)
     autofree char *id = NULL;
     struct container_brief brief;
     if (find_container(cli, argv[at], &id, &err) < 0 || container_status(cli, id, &brief, &err) < 0)
-        return fail(&err);
+        return complain(&err);
     if (!*brief.log_path) {
         (void)err_set(&err, ERR_STATE, "container '%s' was made without a log", argv[at]);
-        return fail(&err);
+        return complain(&err);
     }
     int64_t offset = 0;
     int rc = follow ? container_follow(cli, id, tail, timestamps, NULL, &brief, &err)
                     : logs_copy(brief.log_path, &offset, tail, timestamps, &err);
-    return rc < 0 ? fail(&err) : 0;
+    return rc < 0 ? complain(&err) : 0;
 }

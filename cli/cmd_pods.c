@@ -66,7 +66,7 @@ int cmd_pods(struct cli *cli, int argc, char **argv)
     automessage V1(ListPodSandboxResponse) *reply = NULL;
     if (cli_call(cli, "RuntimeService/ListPodSandbox", &request.base,
                  &runtime__v1__list_pod_sandbox_response__descriptor, 0, &reply, &err) < 0)
-        return fail(&err);
+        return complain(&err);
     if (output)
         print_json(&reply->base);
     else

@@ -69,7 +69,7 @@ int cmd_ps(struct cli *cli, int argc, char **argv)
     struct err err = ERR_INIT;
     autofree char *pod_id = NULL;
     if (pod && find_pod(cli, pod, &pod_id, &err) < 0)
-        return fail(&err);
+        return complain(&err);
     V1(ContainerFilter) filter = RUNTIME__V1__CONTAINER_FILTER__INIT;
     V1(ListContainersRequest) request = RUNTIME__V1__LIST_CONTAINERS_REQUEST__INIT;
     if (pod_id) {
@@ -79,7 +79,7 @@ int cmd_ps(struct cli *cli, int argc, char **argv)
     automessage V1(ListContainersResponse) *reply = NULL;
     if (cli_call(cli, "RuntimeService/ListContainers", &request.base,
                  &runtime__v1__list_containers_response__descriptor, 0, &reply, &err) < 0)
-        return fail(&err);
+        return complain(&err);
     if (output)
         print_json(&reply->base);
     else

@@ -93,7 +93,7 @@ int cmd_pull(struct cli *cli, int argc, char **argv)
         autofree char *id = NULL;
         nsec_t started = clock_mono();
         if (image_pull(cli, argv[at], credentials, &id, &err) < 0)
-            rc = fail(&err);
+            rc = complain(&err);
         else
             printf("%s  %s  %.2f s\n", argv[at], id,
                    (double)(clock_mono() - started) / (double)NSEC_PER_SEC);

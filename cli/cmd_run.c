@@ -260,9 +260,9 @@ static void clean_up(struct run *r)
     else if (r->container_id)
         rc = remove_container(r->cli, r->container_id, &err);
     if (rc < 0)
-        (void)fail(&err);
+        (void)complain(&err);
     if (r->own_pod && r->log_dir && fs_remove_tree(AT_FDCWD, r->log_dir, &err) < 0)
-        (void)fail(&err);
+        (void)complain(&err);
 }
 
 static int follow(struct run *r, struct err *err)
@@ -349,7 +349,7 @@ int cmd_run(struct cli *cli, int argc, char **argv)
     struct err err = ERR_INIT;
     int rc = run_all(&r, &err);
     if (rc < 0)
-        rc = fail(&err);
+        rc = complain(&err);
     strv_free(r.env);
     strv_free(r.ports);
     strv_free(r.annotations);

@@ -77,7 +77,7 @@ int cmd_stop(struct cli *cli, int argc, char **argv)
         bool is_pod;
         if (find(cli, argv[at], &is_pod, &id, &err) < 0 ||
             (is_pod ? stop_pod(cli, id, &err) : stop_container(cli, id, grace, &err)) < 0)
-            rc = fail(&err);
+            rc = complain(&err);
         else
             printf("%s\n", argv[at]);
     }
@@ -139,7 +139,7 @@ int cmd_rm(struct cli *cli, int argc, char **argv)
         bool is_pod;
         if (find(cli, argv[at], &is_pod, &id, &err) < 0 ||
             remove_one(cli, id, is_pod, force, &err) < 0)
-            rc = fail(&err);
+            rc = complain(&err);
         else
             printf("%s\n", argv[at]);
     }

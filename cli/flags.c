@@ -12,7 +12,7 @@
 #define FLAGS_MAX 24
 #define HELP_CODE 1000
 
-int fail(const struct err *err)
+int complain(const struct err *err)
 {
     fprintf(stderr, "unicri: %s\n", err->msg);
     return 1;

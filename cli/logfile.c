@@ -35,11 +35,14 @@ static long tail_offset(FILE *f, uint64_t lines)
 static void print_line(char *line, size_t len, bool timestamps)
 {
     char *stream = memchr(line, ' ', len);
-    char *tag = stream ? strchr(stream + 1, ' ') : NULL;
-    char *text = tag ? strchr(tag + 1, ' ') : NULL;
+    bool is_stderr = stream && str_has_prefix(stream, " stderr ");
+    char *tag = stream && (is_stderr || str_has_prefix(stream, " stdout "))
+                    ? strchr(stream + 1, ' ')
+                    : NULL;
+    char *text = tag && (tag[1] == 'P' || tag[1] == 'F') ? strchr(tag + 1, ' ') : NULL;
     if (!text)
         return; /* not a log line */
-    FILE *out = str_has_prefix(stream + 1, "stderr ") ? stderr : stdout;
+    FILE *out = is_stderr ? stderr : stdout;
     if (timestamps)
         fprintf(out, "%.*s ", (int)(stream - line), line);
     bool partial = tag[1] == 'P';

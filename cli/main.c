@@ -80,7 +80,7 @@ static int global_options(struct cli *cli, int argc, char **argv)
             break;
         case 't':
             if (parse_u64(optarg, 86400, "--timeout", &seconds, &err) < 0)
-                exit(fail(&err) + 1);
+                exit(complain(&err) + 1);
             cli->timeout = (nsec_t)seconds * NSEC_PER_SEC;
             break;
         case 'h':
