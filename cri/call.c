@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * call - receive one message, run the method, send one message and a status.
+ *
+ * Invariants: RECV_CLOSE_ON_SERVER is started first and its tag is plucked exactly once, at the
+ * latest before the call is let go; nothing is left in the queue then. A client that stops reading
+ * or sending is cut off after WIRE_PATIENCE, so a worker is lost to it for no longer.
+ */
+#include "cri/call.h"
+
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/support/alloc.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cri/grpc_status.h"
+#include "cri/methods.h"
+
+#define WIRE_PATIENCE (30 * NSEC_PER_SEC)
+
+struct rpc {
+    grpc_call *call;
+    grpc_call_details details;
+    grpc_metadata_array metadata;
+    grpc_completion_queue *queue;
+    int cancelled; /* written by gRPC when `closed` comes true */
+    bool closed;   /* the close tag has been plucked */
+};
+
+/* Tags: addresses that mean one operation each. */
+static char tag_close, tag_receive, tag_send;
+
+gpr_timespec deadline_to_gpr(deadline_t deadline)
+{
+    if (deadline == DEADLINE_NEVER)
+        return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+    return (gpr_timespec){.tv_sec = deadline / NSEC_PER_SEC,
+                          .tv_nsec = (int32_t)(deadline % NSEC_PER_SEC),
+                          .clock_type = GPR_CLOCK_MONOTONIC};
+}
+
+deadline_t deadline_from_gpr(gpr_timespec at)
+{
+    if (gpr_time_cmp(at, gpr_inf_future(at.clock_type)) == 0)
+        return DEADLINE_NEVER;
+    at = gpr_convert_clock_type(at, GPR_CLOCK_MONOTONIC);
+    if (at.tv_sec > INT64_MAX / NSEC_PER_SEC - 1)
+        return DEADLINE_NEVER;
+    return at.tv_sec < 0 ? 0 : at.tv_sec * NSEC_PER_SEC + at.tv_nsec;
+}
+
+struct rpc *rpc_new(void)
+{
+    struct rpc *rpc = XNEW(struct rpc);
+
+    rpc->queue = grpc_completion_queue_create_for_pluck(NULL);
+    grpc_call_details_init(&rpc->details);
+    grpc_metadata_array_init(&rpc->metadata);
+    return rpc;
+}
+
+void rpc_free(struct rpc *rpc)
+{
+    grpc_call_details_destroy(&rpc->details);
+    grpc_metadata_array_destroy(&rpc->metadata);
+    grpc_completion_queue_shutdown(rpc->queue);
+    grpc_completion_queue_destroy(rpc->queue);
+    free(rpc);
+}
+
+void rpc_request(struct rpc *rpc, grpc_server *server, grpc_completion_queue *notify)
+{
+    grpc_call_error error = grpc_server_request_call(server, &rpc->call, &rpc->details,
+                                                     &rpc->metadata, rpc->queue, notify, rpc);
+
+    if (error != GRPC_CALL_OK)
+        abort(); /* our own misuse of the API */
+}
+
+static void start(struct rpc *rpc, const grpc_op *ops, size_t n, void *tag)
+{
+    if (grpc_call_start_batch(rpc->call, ops, n, tag, NULL) != GRPC_CALL_OK)
+        abort();
+}
+
+/* Returns: false when the deadline passed first. */
+static bool pluck(struct rpc *rpc, void *tag, deadline_t deadline)
+{
+    grpc_event event =
+        grpc_completion_queue_pluck(rpc->queue, tag, deadline_to_gpr(deadline), NULL);
+
+    return event.type == GRPC_OP_COMPLETE;
+}
+
+/* Wait for an operation; a peer that does not let it end loses the call. */
+static void finish(struct rpc *rpc, void *tag)
+{
+    if (pluck(rpc, tag, deadline_in(WIRE_PATIENCE)))
+        return;
+    (void)grpc_call_cancel(rpc->call, NULL);
+    (void)pluck(rpc, tag, DEADLINE_NEVER);
+}
+
+/* The caller's `cancelled`: a look without waiting. */
+static bool is_cancelled(void *arg)
+{
+    struct rpc *rpc = arg;
+
+    if (!rpc->closed)
+        rpc->closed = pluck(rpc, &tag_close, 0);
+    return rpc->closed && rpc->cancelled;
+}
+
+/* Returns: the message's bytes, or NULL when the client sent none. */
+static grpc_byte_buffer *receive(struct rpc *rpc)
+{
+    grpc_byte_buffer *message = NULL;
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &message};
+
+    start(rpc, &op, 1, &tag_receive);
+    finish(rpc, &tag_receive);
+    return message;
+}
+
+static void answer(struct rpc *rpc, const ProtobufCMessage *reply, const struct err *err)
+{
+    grpc_status_code code = grpc_status_of(err->code);
+    grpc_slice details = grpc_slice_from_copied_string(err->msg);
+    grpc_byte_buffer *message = NULL;
+    grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};
+    size_t n = 1;
+
+    if (reply) {
+        grpc_slice slice = grpc_slice_malloc(protobuf_c_message_get_packed_size(reply));
+        (void)protobuf_c_message_pack(reply, GRPC_SLICE_START_PTR(slice));
+        message = grpc_raw_byte_buffer_create(&slice, 1);
+        grpc_slice_unref(slice);
+        ops[n++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message};
+    }
+    ops[n++] = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER,
+                         .data.send_status_from_server = {
+                             .status = code, .status_details = reply ? NULL : &details}};
+    start(rpc, ops, n, &tag_send);
+    finish(rpc, &tag_send);
+    if (message)
+        grpc_byte_buffer_destroy(message);
+    grpc_slice_unref(details);
+}
+
+/* Find the method, take the message apart, run it. Returns: what to answer with, NULL with err. */
+static const ProtobufCMessage *execute(struct rpc *rpc, struct call *call, struct err *err)
+{
+    const char *path = (const char *)GRPC_SLICE_START_PTR(rpc->details.method);
+    size_t path_len = GRPC_SLICE_LENGTH(rpc->details.method);
+    const ProtobufCMessage *reply = NULL;
+
+    call->method = method_find(path, path_len);
+    if (!call->method) {
+        (void)err_set(err, ERR_UNSUPPORTED, "unicri: there is no method '%.*s'",
+                      path_len > 128 ? 128 : (int)path_len, path);
+        return NULL;
+    }
+    grpc_byte_buffer *message = receive(rpc);
+    grpc_byte_buffer_reader reader;
+    if (!message || !grpc_byte_buffer_reader_init(&reader, message)) {
+        (void)err_set(err, ERR_INVALID, "%s: no readable request came", call->method->name);
+    } else {
+        grpc_slice bytes = grpc_byte_buffer_reader_readall(&reader);
+        if (method_run(call, GRPC_SLICE_START_PTR(bytes), GRPC_SLICE_LENGTH(bytes), err) == 0)
+            reply = call->reply;
+        grpc_slice_unref(bytes);
+        grpc_byte_buffer_reader_destroy(&reader);
+    }
+    if (message)
+        grpc_byte_buffer_destroy(message);
+    return reply;
+}
+
+static void reset(struct rpc *rpc)
+{
+    grpc_call_unref(rpc->call);
+    grpc_call_details_destroy(&rpc->details);
+    grpc_metadata_array_destroy(&rpc->metadata);
+    grpc_call_details_init(&rpc->details);
+    grpc_metadata_array_init(&rpc->metadata);
+    rpc->call = NULL;
+    rpc->closed = false;
+    rpc->cancelled = 0;
+}
+
+void rpc_serve(struct rpc *rpc, const struct daemon *daemon)
+{
+    grpc_op close = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                     .data.recv_close_on_server.cancelled = &rpc->cancelled};
+    struct arena arena;
+    struct err err = ERR_INIT;
+
+    arena_init(&arena, ARENA_REQUEST_MAX_BYTES);
+    struct call call = {.daemon = daemon,
+                        .arena = &arena,
+                        .caller = {.deadline = deadline_from_gpr(rpc->details.deadline),
+                                   .cancelled = is_cancelled,
+                                   .arg = rpc}};
+    start(rpc, &close, 1, &tag_close);
+    const ProtobufCMessage *reply = execute(rpc, &call, &err);
+    answer(rpc, reply, &err);
+    if (!rpc->closed)
+        finish(rpc, &tag_close);
+    arena_done(&arena);
+    reset(rpc);
+}

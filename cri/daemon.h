@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* daemon - what a handler can reach: the folders below, opened by main in this order and closed in
+ * the other one. */
+#ifndef UNICRI_CRI_DAEMON_H
+#define UNICRI_CRI_DAEMON_H
+
+#include "cni/cni.h"
+#include "cri/config.h"
+#include "imagestore/imagestore.h"
+#include "sandbox/sandbox.h"
+
+#define UNICRI_VERSION "0.1.0"
+
+struct daemon {
+    struct config *config;
+    struct loop *loop;
+    struct db *db;
+    struct imagestore *images;
+    struct cni *cni;
+    struct vmm *vmm;
+    struct engine *engine;
+    struct server *server;
+};
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * handlers - one function an RPC: read the request (to_spec), ask the engine or the image store,
+ * fill the reply (to_proto). They hold no lock and decide nothing; pods.c, containers.c, exec.c,
+ * images.c, status.c.
+ */
+#ifndef UNICRI_CRI_HANDLERS_H
+#define UNICRI_CRI_HANDLERS_H
+
+#include "runtime.pb-c.h"
+
+#include "cri/methods.h"
+#include "cri/to_proto.h"
+#include "cri/to_spec.h"
+
+/* The request as its type; the reply made in the arena and set. */
+#define REQUEST(call, type) ((const type *)(const void *)(call)->request)
+#define REPLY(call, type, init_prefix)                                                             \
+    __extension__({                                                                                \
+        type *reply_ = PROTO_NEW((call)->arena, type, init_prefix);                                \
+        (call)->reply = &reply_->base;                                                             \
+        reply_;                                                                                    \
+    })
+
+handler_fn on_version, on_status, on_runtime_config, on_update_runtime_config;
+handler_fn on_run_pod_sandbox, on_stop_pod_sandbox, on_remove_pod_sandbox, on_pod_sandbox_status,
+    on_list_pod_sandbox;
+handler_fn on_create_container, on_start_container, on_stop_container, on_remove_container,
+    on_container_status, on_list_containers;
+handler_fn on_exec_sync, on_reopen_container_log;
+handler_fn on_list_images, on_image_status, on_pull_image, on_remove_image, on_image_fs_info;
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * methods - the 43 RPCs of runtime.v1 in one table, and how one of them is run, without gRPC: bytes
+ * in, a message or an error out. call.c puts it on the wire.
+ */
+#ifndef UNICRI_CRI_METHODS_H
+#define UNICRI_CRI_METHODS_H
+
+#include "cri/daemon.h"
+#include "cri/wire.h"
+
+struct method;
+
+/* One RPC while it runs. Handlers run on a worker, may block, and look at the caller while they do.
+ */
+struct call {
+    const struct daemon *daemon;
+    const struct method *method;
+    struct caller caller;
+    struct arena *arena; /* reply and request live here */
+    const ProtobufCMessage *request;
+    ProtobufCMessage *reply; /* set by the handler */
+};
+
+/** A handler: 0 and call->reply, or -1 and err. */
+typedef int handler_fn(struct call *call, struct err *err);
+
+enum method_log {
+    METHOD_QUIET, /* asked all the time: errors only */
+    METHOD_EVENT, /* changes something: one line each */
+};
+
+struct method {
+    const char *path; /* "/runtime.v1.RuntimeService/Version" */
+    const char *name; /* "Version" */
+    const ProtobufCMessageDescriptor *request, *reply;
+    handler_fn *handle; /* NULL: not built yet, answered by UNIMPLEMENTED */
+    bool stream;        /* the reply is a stream */
+    enum method_log log;
+};
+
+#define METHODS_N 43
+extern const struct method methods[METHODS_N];
+
+/** method_find() - by full path of `len` bytes; NULL when there is none. */
+const struct method *method_find(const char *path, size_t len);
+/**
+ * method_run() - unpack, run the handler, log, count. call: daemon, method, caller and arena are
+ * set. Returns: 0 and call->reply (in the arena), or -1.
+ */
+int method_run(struct call *call, const uint8_t *bytes, size_t len, struct err *err) MUST_CHECK;
+
+#endif
