@@ -45,6 +45,7 @@ struct conn {
 
 struct segment {
     uint16_t from_port;
+    uint16_t to_port;
     uint32_t seq;
     uint32_t ack;
     unsigned flags;
@@ -54,15 +55,15 @@ struct segment {
 
 static struct conn conns[CONNS_MAX];
 
-static void send_segment(const uint8_t mac[6], uint32_t ip, uint16_t port, uint32_t seq,
-                         uint32_t ack, unsigned flags, const char *data, size_t len)
+static void send_from(uint16_t from, const uint8_t mac[6], uint32_t ip, uint16_t port, uint32_t seq,
+                      uint32_t ack, unsigned flags, const char *data, size_t len)
 {
     static uint8_t frame[ETHER_HEAD + IPV4_HEAD + TCP_HEAD + 4 + HTTP_ANSWER_MAX];
     uint8_t *tcp = frame + ETHER_HEAD + IPV4_HEAD;
     size_t head = flags & SYN ? TCP_HEAD + 4 : TCP_HEAD;
     uint8_t pseudo[12];
 
-    put16(tcp, stack.port);
+    put16(tcp, from);
     put16(tcp + 2, port);
     put32(tcp + 4, seq);
     put32(tcp + 8, ack);
@@ -81,6 +82,12 @@ static void send_segment(const uint8_t mac[6], uint32_t ip, uint16_t port, uint3
     put16(pseudo + 10, (unsigned)(head + len));
     put16(tcp + 16, ~ip_sum(tcp, head + len, ip_sum(pseudo, sizeof(pseudo), 0)) & 0xffff);
     ip_send(frame, mac, ip, PROTO_TCP, head + len);
+}
+
+static void send_segment(const uint8_t mac[6], uint32_t ip, uint16_t port, uint32_t seq,
+                         uint32_t ack, unsigned flags, const char *data, size_t len)
+{
+    send_from(stack.port, mac, ip, port, seq, ack, flags, data, len);
 }
 
 static void send_ack(const struct conn *c)
@@ -158,9 +165,9 @@ static void refuse(const uint8_t mac[6], uint32_t ip, const struct segment *s)
     if (s->flags & RST)
         return;
     if (s->flags & ACK)
-        send_segment(mac, ip, s->from_port, s->ack, 0, RST, "", 0);
+        send_from(s->to_port, mac, ip, s->from_port, s->ack, 0, RST, "", 0);
     else
-        send_segment(mac, ip, s->from_port, 0, next, RST | ACK, "", 0);
+        send_from(s->to_port, mac, ip, s->from_port, 0, next, RST | ACK, "", 0);
 }
 
 static bool request_complete(const struct conn *c)
@@ -247,9 +254,9 @@ void tcp_input(const uint8_t mac[6], uint32_t from, const uint8_t *seg, size_t l
     head = (size_t)(seg[12] >> 4) * 4;
     if (head < TCP_HEAD || head > len)
         return;
-    s = (struct segment){get16(seg), get32(seg + 4), get32(seg + 8),
+    s = (struct segment){get16(seg), get16(seg + 2), get32(seg + 4), get32(seg + 8),
                          seg[13],    seg + head,     len - head};
-    if (get16(seg + 2) != stack.port) {
+    if (s.to_port != stack.port) {
         refuse(mac, from, &s);
         return;
     }
