@@ -123,6 +123,7 @@ static const int allowed[] = {
     SYS_set_robust_list,
     SYS_rseq,
     SYS_uname,
+    SYS_getsockopt,
     SYS_sysinfo,
     SYS_getcwd,
     SYS_getdents64,
@@ -276,6 +277,17 @@ static void threads_only(struct program *p)
     when(p, SYS_clone3, SECCOMP_RET_ERRNO | ENOSYS);
 }
 
+/* Asking for the personality is fine, changing it is not. */
+static void personality_query(struct program *p)
+{
+    unsigned short at = begin_call(p, SYS_personality);
+
+    load(p, argument(0, false));
+    when(p, 0xffffffff, SECCOMP_RET_ALLOW);
+    give(p, SECCOMP_RET_ERRNO | EPERM);
+    end_call(p, at);
+}
+
 static void no_typing(struct program *p)
 {
     unsigned short at = begin_call(p, SYS_ioctl);
@@ -304,6 +316,7 @@ int jail_filter(void)
         when(&p, (uint32_t)allowed[i], SECCOMP_RET_ALLOW);
     execveat_once(&p);
     threads_only(&p);
+    personality_query(&p);
     no_typing(&p);
     for (size_t i = 0; i < COUNT(deadly); i++)
         when(&p, (uint32_t)deadly[i], SECCOMP_RET_KILL_PROCESS);

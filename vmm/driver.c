@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * driver - the table of drivers, the choice among them, and the frame of a plan. What a driver does
+ * stands in its own file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/strbuf.h"
+#include "vmm/private.h"
+
+#define TENDER_NAME "unicri-tender"
+#define AUTO        "auto"
+
+/* In the order in which "auto" tries them. */
+static const struct vmm_driver *const drivers[] = {&vmm_tender_spt, &vmm_tender_hvt};
+static const char *const names[] = {"tender-spt", "tender-hvt", NULL};
+_Static_assert(ARRAY_SIZE(names) == ARRAY_SIZE(drivers) + 1, "a name for each driver");
+
+#define AT(member) offsetof(struct vmm_config, member)
+const struct option vmm_options[] = {
+    {"vmm.tender_program", OPTION_STRING, AT(tender_program), "", 0, 0,
+     "program of the built-in VMM; empty: " TENDER_NAME " beside the daemon"},
+    {"vmm.default_memory", OPTION_BYTES, AT(default_memory), "256MiB", 2 << 20, INT64_C(1) << 40,
+     "memory of a guest whose container has no limit"},
+    {"vmm.uid_first", OPTION_INT, AT(uid_first), "2000000000", 1, UINT32_MAX - 1,
+     "first of the uids and gids that are given to VMMs, each to one at a time; nothing else may "
+     "use them"},
+    {"vmm.uid_count", OPTION_INT, AT(uid_count), "100000", 1, 1 << 30, "how many there are"},
+    {"vmm.memory_overhead", OPTION_BYTES, AT(memory_overhead), "8MiB", 1 << 20, INT64_C(1) << 40,
+     "what a VMM's cgroup may hold beside the memory of its guest"},
+};
+const size_t vmm_options_n = ARRAY_SIZE(vmm_options);
+
+struct metric vmm_metric_plans = {
+    .name = "unicri_vmm_plans_total", .help = "Guests planned", .type = METRIC_COUNTER};
+struct metric vmm_metric_failures = {.name = "unicri_vmm_plan_failures_total",
+                                     .help = "Guests that could not be planned",
+                                     .type = METRIC_COUNTER};
+struct metric *const vmm_metrics[] = {&vmm_metric_plans, &vmm_metric_failures, NULL};
+
+/* ---------------------------------------------------------------- opening */
+
+static char *tender_path(const struct vmm_config *config)
+{
+    char self[PATH_MAX];
+    ssize_t n;
+    char *slash;
+
+    if (config->tender_program && *config->tender_program)
+        return xstrdup(config->tender_program);
+    n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (n < 0)
+        return xstrdup(TENDER_NAME);
+    self[n] = '\0';
+    slash = strrchr(self, '/');
+    if (slash)
+        *slash = '\0';
+    return path_join(self, TENDER_NAME);
+}
+
+struct vmm *vmm_open(const struct vmm_config *config, struct err *err)
+{
+    autofree char *path = tender_path(config);
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    struct vmm *vmm;
+
+    if (fd < 0 || faccessat(AT_FDCWD, path, X_OK, 0) < 0) {
+        err_sys(err, "open the tender's program '%s'", path);
+        (void)close_fd(fd);
+        return NULL;
+    }
+    vmm = XNEW(struct vmm);
+    vmm->config = config;
+    vmm->tender_fd = fd;
+    vmm->handlers = xcalloc(ARRAY_SIZE(drivers), sizeof(vmm->handlers[0]));
+    for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+        vmm->handlers[i] = (struct vmm_handler){.driver = drivers[i], .vmm = vmm};
+    return vmm;
+}
+
+void vmm_close(struct vmm *vmm)
+{
+    if (!vmm)
+        return;
+    (void)close_fd(vmm->tender_fd);
+    free(vmm->handlers);
+    free(vmm);
+}
+
+/* ---------------------------------------------------------------- choosing */
+
+/* The first driver that this host has and that takes the guest; else why none does. */
+static const struct vmm_handler *choose(struct vmm *vmm, const struct guest *guest, struct err *err)
+{
+    autostrbuf whys = STRBUF_INIT;
+
+    for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
+        const struct vmm_handler *handler = &vmm->handlers[i];
+        struct err why = ERR_INIT;
+        autofree char *missing = NULL;
+
+        if (handler->driver->accepts(handler, guest, &why) == 0) {
+            missing = handler->driver->unavailable(handler);
+            if (!missing)
+                return handler;
+        }
+        strbuf_addf(&whys, "%s%s: %s", i ? "; " : "", handler->driver->name,
+                    missing ? missing : why.msg);
+    }
+    err_set(err, ERR_UNSUPPORTED, "no VMM of this host can run the unikernel: %s", whys.s);
+    return NULL;
+}
+
+static struct vmm_handler *by_name(struct vmm *vmm, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+        if (str_eq(drivers[i]->name, name))
+            return &vmm->handlers[i];
+    return NULL;
+}
+
+const struct vmm_handler *vmm_handler_find(struct vmm *vmm, const char *name,
+                                           const struct guest *guest, struct err *err)
+{
+    const struct vmm_handler *handler;
+    autofree char *missing = NULL;
+
+    if (str_eq(name, AUTO))
+        return choose(vmm, guest, err);
+    handler = by_name(vmm, name);
+    if (!handler) {
+        err_set(err, ERR_NOT_FOUND, "driver '%s': there is none of that name", name);
+        return NULL;
+    }
+    if (guest && handler->driver->accepts(handler, guest, err) < 0) {
+        err_wrap(err, "driver '%s'", name);
+        return NULL;
+    }
+    missing = handler->driver->unavailable(handler);
+    if (missing) {
+        err_set(err, ERR_UNSUPPORTED, "driver '%s': %s", name, missing);
+        return NULL;
+    }
+    return handler;
+}
+
+const struct vmm_driver *vmm_handler_driver(const struct vmm_handler *handler)
+{
+    return handler->driver;
+}
+
+const char *const *vmm_driver_names(void)
+{
+    return names;
+}
+
+char *vmm_driver_unavailable(struct vmm *vmm, const char *name)
+{
+    const struct vmm_handler *handler = by_name(vmm, name);
+
+    if (!handler)
+        return xstrdup("there is no driver of that name");
+    return handler->driver->unavailable(handler);
+}
+
+/* ---------------------------------------------------------------- planning */
+
+int plan_fd(struct vmm_plan *plan, int from, int to, bool own, struct err *err)
+{
+    if (plan->n_fds == VMM_FDS_MAX)
+        return err_set(err, ERR_EXHAUSTED, "guest: more than %d descriptors", VMM_FDS_MAX);
+    plan->fds[plan->n_fds].from = from;
+    plan->fds[plan->n_fds].to = to;
+    plan->fds[plan->n_fds++].own = own;
+    return 0;
+}
+
+void vmm_plan_done(struct vmm_plan *plan)
+{
+    strv_free(plan->argv);
+    strv_free(plan->env);
+    if (plan->program_fd > 0)
+        (void)close_fd(plan->program_fd);
+    for (size_t i = 0; i < plan->n_fds; i++)
+        if (plan->fds[i].own)
+            (void)close_fd(plan->fds[i].from);
+    *plan = (struct vmm_plan){.program_fd = -1};
+}
+
+int vmm_plan(const struct vmm_handler *handler, const struct vmm_spec *spec, uint32_t jail_uid,
+             struct vmm_plan *ret, struct err *err)
+{
+    const struct vmm *vmm = handler->vmm;
+
+    *ret = (struct vmm_plan){.program_fd = fcntl(vmm->tender_fd, F_DUPFD_CLOEXEC, 3)};
+    if (ret->program_fd < 0) {
+        err_sys(err, "copy the descriptor of the tender's program");
+        goto fail;
+    }
+    if (jail_uid == 0) {
+        err_set(err, ERR_INVALID, "jail: a VMM does not run as root");
+        goto fail;
+    }
+    if (handler->driver->plan(handler, spec, ret, err) < 0)
+        goto fail;
+    if (!ret->env)
+        ret->env = xcalloc(1, sizeof(char *));
+    jail_fill(vmm->config, jail_uid, ret->guest_memory, ret->jail.fsize, &ret->jail);
+    metric_add(&vmm_metric_plans, 1);
+    return 0;
+fail:
+    vmm_plan_done(ret);
+    metric_add(&vmm_metric_failures, 1);
+    return -1;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * family - how guests are told their arguments and address. A family is a row of a table; one that
+ * no driver of this build can run has a row without a function, so that the error says so instead
+ * of "unknown".
+ *
+ * Guests get one string, the arguments joined by blanks. What splits it again lies in the guest:
+ * each row quotes for its own.
+ */
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/strbuf.h"
+#include "vmm/private.h"
+
+#define ARGUMENTS_MAX 1024
+
+/* ---------------------------------------------------------------- mirage */
+
+/*
+ * MirageOS splits at blanks, knows double quotes, and a backslash before a quote or a backslash
+ * within them. An option is quoted behind its '=', the way its users write it: --hello="a b".
+ */
+static char *mirage_quote(const char *arg)
+{
+    autostrbuf out = STRBUF_INIT;
+    const char *value = arg, *equals = arg[0] == '-' ? strchr(arg, '=') : NULL;
+
+    if (*arg && !strpbrk(arg, " \t\"\\"))
+        return xstrdup(arg);
+    if (equals && strcspn(arg, " \t\"\\") > (size_t)(equals - arg))
+        value = equals + 1;
+    strbuf_add(&out, arg, (size_t)(value - arg));
+    strbuf_addc(&out, '"');
+    for (; *value; value++) {
+        if (*value == '"' || *value == '\\')
+            strbuf_addc(&out, '\\');
+        strbuf_addc(&out, *value);
+    }
+    strbuf_addc(&out, '"');
+    return strbuf_detach(&out);
+}
+
+static int check_address(int af, const char *s, const char *what, struct err *err)
+{
+    unsigned char buf[sizeof(struct in6_addr)];
+
+    if (inet_pton(af, s, buf) == 1)
+        return 0;
+    return err_set(err, ERR_INVALID, "network: %s '%s': is not an address", what, s);
+}
+
+/* --ipv4=A/LEN --ipv4-gateway=G, or the same for IPv6. */
+static int mirage_address(int af, const char *ip, int prefix, const char *gateway, char ***ret,
+                          struct err *err)
+{
+    const char *name = af == AF_INET ? "ipv4" : "ipv6";
+
+    if (!ip || !*ip)
+        return 0;
+    if (check_address(af, ip, "address", err) < 0)
+        return -1;
+    if (prefix < 1 || prefix > (af == AF_INET ? 32 : 128))
+        return err_set(err, ERR_INVALID, "network: address '%s': prefix length %d", ip, prefix);
+    strv_take(ret, xasprintf("--%s=%s/%d", name, ip, prefix));
+    if (!gateway || !*gateway)
+        return 0;
+    if (check_address(af, gateway, "gateway", err) < 0)
+        return -1;
+    strv_take(ret, xasprintf("--%s-gateway=%s", name, gateway));
+    return 0;
+}
+
+static bool has_net_device(const struct guest *guest)
+{
+    for (size_t i = 0; i < guest->n_devices; i++)
+        if (guest->devices[i].type == GUEST_NET)
+            return true;
+    return false;
+}
+
+static int user_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)
+{
+    autostrv char **words = NULL;
+    char *save = NULL;
+
+    if (spec->args && spec->args[0]) {
+        *ret = strv_dup(spec->args);
+    } else if (spec->guest->cmdline && *spec->guest->cmdline) {
+        autofree char *line = xstrdup(spec->guest->cmdline);
+
+        for (char *w = strtok_r(line, " ", &save); w; w = strtok_r(NULL, " ", &save))
+            strv_push(&words, w);
+        *ret = TAKE_PTR(words);
+    }
+    if (strv_len(*ret) > ARGUMENTS_MAX)
+        return err_set(err, ERR_INVALID, "arguments: more than %d", ARGUMENTS_MAX);
+    return 0;
+}
+
+/* Only a unikernel with a network device knows the options of one: the others refuse to start with
+ * them. */
+static int mirage_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)
+{
+    autostrv char **user = NULL;
+
+    if (has_net_device(spec->guest) && spec->n_nets > 0) {
+        const struct vmm_net *net = &spec->nets[0];
+
+        if (mirage_address(AF_INET, net->ip, net->prefix, net->gateway, ret, err) < 0 ||
+            mirage_address(AF_INET6, net->ip6, net->prefix6, net->gateway6, ret, err) < 0)
+            return -1;
+    }
+    if (user_arguments(spec, &user, err) < 0)
+        return -1;
+    for (char **arg = user; arg && *arg; arg++)
+        strv_take(ret, mirage_quote(*arg));
+    return 0;
+}
+
+/* ---------------------------------------------------------------- generic */
+
+static int generic_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)
+{
+    autostrv char **user = NULL;
+
+    if (user_arguments(spec, &user, err) < 0)
+        return -1;
+    for (char **arg = user; arg && *arg; arg++)
+        strv_push(ret, *arg);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- the table */
+
+static const struct family families[] = {
+    {"generic", generic_arguments},
+    {"mirage", mirage_arguments},
+    {"unikraft", NULL},
+    {"rumprun", NULL},
+    {"mewz", NULL},
+    {"linux", NULL},
+    {"hermit", NULL},
+    {"osv", NULL},
+    {"nanos", NULL},
+    {"includeos", NULL},
+    {"toro", NULL},
+    {"freebsd", NULL},
+};
+
+bool family_is_known(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+        if (str_eq(families[i].name, name))
+            return true;
+    return false;
+}
+
+const struct family *family_find(const char *name, struct err *err)
+{
+    if (!*name)
+        return &families[0];
+    for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+        if (!str_eq(families[i].name, name))
+            continue;
+        if (families[i].arguments)
+            return &families[i];
+        err_set(err, ERR_UNSUPPORTED,
+                "unikernel type '%s': not supported by the drivers of this host", name);
+        return NULL;
+    }
+    err_set(err, ERR_UNSUPPORTED, "unikernel type '%s': unknown", name);
+    return NULL;
+}
+
+int family_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)
+{
+    const struct family *family = family_find(spec->guest->family, err);
+    autostrv char **arguments = NULL;
+
+    if (!family || family->arguments(spec, &arguments, err) < 0)
+        return -1;
+    *ret = TAKE_PTR(arguments);
+    return 0;
+}

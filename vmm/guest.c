@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * guest - what an image declares about itself by the convention `com.urunc.unikernel.*`: in pod
+ * annotations, manifest annotations, labels, or the file urunc.json. Whether a source holds plain
+ * or base64 values is decided once for the source, by its type (or hypervisor): single paths are
+ * ambiguous, "/unikernel/k" is valid base64.
+ *
+ * Everything here is chosen by whoever built the image. A value is accepted if it is a word of a
+ * known set or matches a narrow grammar; the paths are paths in the image and nowhere else.
+ */
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/strbuf.h"
+#include "vmm/private.h"
+
+#define SOURCE_KEYS_MAX 64
+
+enum grammar {
+    GRAMMAR_FAMILY,
+    GRAMMAR_HYPERVISOR,
+    GRAMMAR_WORD,
+    GRAMMAR_PATH,
+    GRAMMAR_TEXT,
+    GRAMMAR_BOOL
+};
+
+static const struct field {
+    const char *key; /* behind the prefix */
+    enum grammar grammar;
+    size_t offset;
+} fields[] = {
+    {"unikernelType", GRAMMAR_FAMILY, offsetof(struct guest, family)},
+    {"unikernelVersion", GRAMMAR_WORD, offsetof(struct guest, version)},
+    {"hypervisor", GRAMMAR_HYPERVISOR, offsetof(struct guest, hypervisor)},
+    {"binary", GRAMMAR_PATH, offsetof(struct guest, binary)},
+    {"cmdline", GRAMMAR_TEXT, offsetof(struct guest, cmdline)},
+    {"initrd", GRAMMAR_PATH, offsetof(struct guest, initrd)},
+    {"block", GRAMMAR_PATH, offsetof(struct guest, block)},
+    {"blkMntPoint", GRAMMAR_PATH, offsetof(struct guest, block_mount)},
+    {"mountRootfs", GRAMMAR_BOOL, offsetof(struct guest, mount_rootfs)},
+};
+
+static const char *const hypervisors[] = {
+    "spt", "hvt", "qemu", "firecracker", "cloud-hypervisor", "hedge", "hyperlight-unikraft"};
+
+void guest_free(struct guest *guest)
+{
+    if (!guest)
+        return;
+    free(guest->family);
+    free(guest->version);
+    free(guest->hypervisor);
+    free(guest->binary);
+    free(guest->cmdline);
+    free(guest->initrd);
+    free(guest->block);
+    free(guest->block_mount);
+    free(guest);
+}
+
+static bool hypervisor_is_known(const char *s)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(hypervisors); i++)
+        if (str_eq(s, hypervisors[i]))
+            return true;
+    return false;
+}
+
+static bool is_word_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+}
+
+static const char *path_fault(const char *s)
+{
+    const char *part = s;
+
+    if (s[0] == '-')
+        return "begins with '-'";
+    for (const char *p = s;; p++) {
+        if (*p == '/' || *p == '\0') {
+            if (p - part == 2 && part[0] == '.' && part[1] == '.')
+                return "has a '..' in it";
+            part = p + 1;
+        } else if (!is_word_char(*p)) {
+            return "has characters other than letters, digits, '.', '_', '-' and '/'";
+        }
+        if (*p == '\0')
+            return NULL;
+    }
+}
+
+/* Returns: why the value is not accepted, or NULL. */
+static const char *value_fault(enum grammar grammar, const char *s)
+{
+    size_t max = grammar == GRAMMAR_TEXT ? GUEST_CMDLINE_MAX_BYTES : GUEST_VALUE_MAX_BYTES;
+
+    if (strlen(s) > max)
+        return "is too long";
+    switch (grammar) {
+    case GRAMMAR_FAMILY:
+        return family_is_known(s) ? NULL : "is not a known type of unikernel";
+    case GRAMMAR_HYPERVISOR:
+        return hypervisor_is_known(s) ? NULL : "is not a known hypervisor";
+    case GRAMMAR_PATH:
+        return path_fault(s);
+    case GRAMMAR_WORD:
+        for (; *s; s++)
+            if (!is_word_char(*s) && *s != '+' && *s != ':')
+                return "has characters other than letters, digits and '._-+:'";
+        return NULL;
+    case GRAMMAR_TEXT:
+        if (!str_is_utf8(s, strlen(s)))
+            return "is not UTF-8";
+        for (; *s; s++)
+            if ((unsigned char)*s < ' ' || *s == 0x7f)
+                return "has control characters";
+        return NULL;
+    case GRAMMAR_BOOL:
+        return str_eq(s, "true") || str_eq(s, "false") || str_eq(s, "1") || str_eq(s, "0")
+                   ? NULL
+                   : "is neither true nor false";
+    }
+    return "has no grammar";
+}
+
+/* One place where an image may declare itself. */
+struct source {
+    const char *name; /* for errors */
+    const struct kvs *values;
+    bool encoded;
+};
+
+static const char *source_get(const struct source *source, const char *key)
+{
+    char full[64];
+    const char *value;
+
+    (void)snprintf(full, sizeof(full), "%s%s", GUEST_KEY_PREFIX, key);
+    value = source->values ? kvs_get(source->values, full) : NULL;
+    return value && *value ? value : NULL;
+}
+
+/* Returns: the plain text, owned by the caller, or NULL when it is no base64 of text. */
+static char *decode(const char *value)
+{
+    size_t len = strlen(value);
+    char *plain;
+    long n;
+
+    if (len > 2 * GUEST_CMDLINE_MAX_BYTES)
+        return NULL;
+    plain = xmalloc(len + 1);
+    n = base64_decode(value, len, plain, len, NULL);
+    if (n < 0 || memchr(plain, '\0', (size_t)n)) {
+        free(plain);
+        return NULL;
+    }
+    plain[n] = '\0';
+    return plain;
+}
+
+static int detect_encoding(struct source *source, const char *key, bool (*known)(const char *),
+                           bool *ret_found, struct err *err)
+{
+    const char *value = source_get(source, key);
+    autofree char *plain = NULL;
+
+    *ret_found = value != NULL;
+    if (!value || known(value))
+        return 0;
+    plain = decode(value);
+    source->encoded = plain && known(plain);
+    if (source->encoded)
+        return 0;
+    return err_set(err, ERR_INVALID, "%s: %s%s '%s': is not known, neither plain nor as base64",
+                   source->name, GUEST_KEY_PREFIX, key, value);
+}
+
+static int take_value(const struct source *source, const struct field *field, struct guest *guest,
+                      struct err *err)
+{
+    const char *raw = source_get(source, field->key), *why;
+    autofree char *plain = NULL;
+    char *at = (char *)guest + field->offset;
+
+    if (!raw)
+        return 0;
+    plain = source->encoded ? decode(raw) : xstrdup(raw);
+    if (!plain)
+        return err_set(err, ERR_INVALID, "%s: %s%s '%s': is not base64 like the other values",
+                       source->name, GUEST_KEY_PREFIX, field->key, raw);
+    why = value_fault(field->grammar, plain);
+    if (why)
+        return err_set(err, ERR_INVALID, "%s: %s%s '%s': %s", source->name, GUEST_KEY_PREFIX,
+                       field->key, plain, why);
+    if (field->grammar == GRAMMAR_BOOL) {
+        *(bool *)at = *plain == 't' || *plain == '1';
+        return 0;
+    }
+    free(*(char **)(void *)at);
+    *(char **)(void *)at = TAKE_PTR(plain);
+    return 0;
+}
+
+/* Take over what the source says, over what weaker ones said. */
+static int take_source(struct source *source, struct guest *guest, bool *found, struct err *err)
+{
+    bool typed = false, any = false;
+
+    if (detect_encoding(source, "unikernelType", family_is_known, &typed, err) < 0)
+        return -1;
+    if (!typed && detect_encoding(source, "hypervisor", hypervisor_is_known, &any, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+        if (!source_get(source, fields[i].key))
+            continue;
+        *found = true;
+        if (take_value(source, &fields[i], guest, err) < 0)
+            return -1;
+    }
+    /* the older name; whatever does not read as "no" is a yes */
+    if (!source_get(source, "mountRootfs") && source_get(source, "useDMBlock")) {
+        autofree char *plain = source->encoded ? decode(source_get(source, "useDMBlock"))
+                                               : xstrdup(source_get(source, "useDMBlock"));
+
+        guest->mount_rootfs = !plain || (!str_eq(plain, "false") && !str_eq(plain, "0"));
+    }
+    if (source_get(source, "bootKernel") || source_get(source, "bootInitrd"))
+        return err_set(err, ERR_UNSUPPORTED, "%s: %sbootKernel: kernels of the host are not booted",
+                       source->name, GUEST_KEY_PREFIX);
+    return 0;
+}
+
+static int read_json(int (*read_file)(void *arg, const char *path, struct err *err), void *arg,
+                     struct kvs *ret, struct err *err)
+{
+    struct err why = ERR_INIT;
+    autofd int fd = read_file(arg, "/urunc.json", &why);
+    autofree char *text = NULL;
+    autojson *json = NULL;
+    const char *key;
+    json_t *value;
+    size_t len;
+
+    if (fd < 0 && why.code == ERR_NOT_FOUND)
+        return 0;
+    if (fd < 0) {
+        if (err)
+            *err = why;
+        return -1;
+    }
+    if (fs_read_fd(fd, GUEST_JSON_MAX_BYTES, &text, &len, err) < 0)
+        return err_wrap(err, "urunc.json");
+    json = json_parse(text, len, GUEST_JSON_MAX_BYTES, "urunc.json", err);
+    if (!json)
+        return -1;
+    if (!json_is_object(json) || json_object_size(json) > SOURCE_KEYS_MAX)
+        return err_set(err, ERR_INVALID, "urunc.json: is not an object of at most %d members",
+                       SOURCE_KEYS_MAX);
+    json_object_foreach(json, key, value)
+    {
+        if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
+            return err_set(err, ERR_INVALID, "urunc.json: '%s': is not a string", key);
+        kvs_set(ret, key, json_string_value(value));
+    }
+    return 0;
+}
+
+static void fill_empty(struct guest *guest)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+        char **at = (char **)(void *)((char *)guest + fields[i].offset);
+
+        if (fields[i].grammar != GRAMMAR_BOOL && !*at)
+            *at = xstrdup("");
+    }
+}
+
+int guest_declared(const struct kvs *labels, const struct kvs *annotations,
+                   const struct kvs *pod_annotations,
+                   int (*read_file)(void *arg, const char *path, struct err *err), void *arg,
+                   struct guest **ret, struct err *err)
+{
+    struct kvs file = {NULL, 0};
+    struct source sources[] = {{"urunc.json", &file, false},
+                               {"image label", labels, false},
+                               {"manifest annotation", annotations, false},
+                               {"pod annotation", pod_annotations, false}};
+    autoguest *guest = XNEW(struct guest);
+    bool found = false;
+    int r = read_file ? read_json(read_file, arg, &file, err) : 0;
+
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(sources); i++)
+        r = take_source(&sources[i], guest, &found, err);
+    kvs_done(&file);
+    if (r < 0)
+        return -1;
+    *ret = NULL;
+    if (!found)
+        return 0;
+    fill_empty(guest);
+    if (!*guest->binary)
+        return err_set(err, ERR_INVALID, "image: declares a unikernel, but no %sbinary",
+                       GUEST_KEY_PREFIX);
+    *ret = TAKE_PTR(guest);
+    return 0;
+}

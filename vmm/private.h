@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of vmm/ share with each other: the handler, the families and the pieces of a plan.
+ */
+#ifndef UNICRI_VMM_PRIVATE_H
+#define UNICRI_VMM_PRIVATE_H
+
+#include "vmm/vmm.h"
+
+#define GUEST_VALUE_MAX_BYTES   1024 /* of a path or a word that an image declares */
+#define GUEST_CMDLINE_MAX_BYTES 4096
+#define GUEST_KEY_PREFIX        "com.urunc.unikernel."
+
+struct vmm_handler {
+    const struct vmm_driver *driver;
+    struct vmm *vmm;
+};
+struct vmm {
+    const struct vmm_config *config; /* borrowed */
+    int tender_fd;                   /* O_PATH */
+    struct vmm_handler *handlers;    /* one for each driver, in the table's order */
+};
+
+/* The drivers; each file of a driver exports these and nothing else. */
+extern const struct vmm_driver vmm_tender_spt;
+extern const struct vmm_driver vmm_tender_hvt;
+
+/* ---- family.c */
+
+/* How a family of guests is told its arguments and address. */
+struct family {
+    const char *name;
+    /** Append to *ret (a strv) what the guest is given. Errors: INVALID naming the argument. NULL:
+     * no driver can run it. */
+    int (*arguments)(const struct vmm_spec *spec, char ***ret, struct err *err);
+};
+/** family_find() - by the name an image declares; "" is "generic". Errors: UNSUPPORTED. */
+const struct family *family_find(const char *name, struct err *err);
+/** family_is_known() - whether it is a name that images may declare at all. */
+bool family_is_known(const char *name);
+/** family_arguments() - the guest's arguments, owned by the caller: the family's own, then the
+ * user's. */
+int family_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+
+/* ---- jail.c */
+
+/** jail_fill() - the jail of a VMM whose guest has `guest_memory` bytes; writes may reach
+ * `file_bytes` into a file. */
+void jail_fill(const struct vmm_config *config, uint32_t uid, uint64_t guest_memory,
+               uint64_t file_bytes, struct vmm_jail *ret);
+
+/* ---- driver.c */
+
+/** plan_fd() - the plan hands `from` over as descriptor `to`. Errors: EXHAUSTED. */
+int plan_fd(struct vmm_plan *plan, int from, int to, bool own, struct err *err) MUST_CHECK;
+
+extern struct metric vmm_metric_plans, vmm_metric_failures;
+
+#endif
