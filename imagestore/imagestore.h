@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * imagestore - images: pulled from registries, unpacked by a confined child, kept as layer directories keyed by
- * diff_id, mounted as overlay root filesystems. Facade of the folder.
+ * imagestore - images: pulled from registries, unpacked by a confined child, kept as layer
+ * directories keyed by diff_id, mounted as overlay root filesystems. Facade of the folder.
  *
- * An image exists completely or not at all: layers are synced, then renamed into place, then recorded; the
- * image row comes last. A pull is a job keyed by reference: callers that ask for the same one wait for it, and a
- * client that goes away neither cancels nor breaks it.
+ * An image exists completely or not at all: layers are synced, then renamed into place, then
+ * recorded; the image row comes last. A pull is a job keyed by reference: callers that ask for the
+ * same one wait for it, and a client that goes away neither cancels nor breaks it.
  *
  * Thread: any, everything here may block on network or disk unless it says "memory only".
  * Specs: OCI image-spec 1.1, OCI distribution-spec 1.1, Docker registry v2 schema 2.
@@ -26,33 +26,35 @@ struct db;
 struct imagestore;
 
 struct imagestore_config {
-    char *certs_dir;          /* certs.d of containerd's hosts.toml format */
-    char **plain_http_hosts;  /* "host:port" that are spoken to without TLS; loopback addresses are by default */
-    int64_t parallel_layers;  /* downloads at once for one image */
+    char *certs_dir;         /* certs.d of containerd's hosts.toml format */
+    char **plain_http_hosts; /* "host:port" that are spoken to without TLS; loopback addresses are
+                                by default */
+    int64_t parallel_layers; /* downloads at once for one image */
     nsec_t connect_timeout, header_timeout, stall_timeout;
-    uint64_t min_rate_bytes;  /* per second, averaged over the stall time */
-    uint64_t max_image_bytes; /* unpacked, all layers */
+    uint64_t min_rate_bytes;         /* per second, averaged over the stall time */
+    uint64_t max_image_bytes;        /* unpacked, all layers */
     int64_t max_layers, max_entries; /* entries: files of one layer */
-    char *unpack_program;     /* unicri-unpack; "" = beside the daemon */
-    int64_t unpack_uid;       /* 0 = stay root with few capabilities (needed to chown) */
+    char *unpack_program;            /* unicri-unpack; "" = beside the daemon */
+    int64_t unpack_uid;              /* 0 = stay root with few capabilities (needed to chown) */
 };
 extern const struct option imagestore_options[];
 extern const size_t imagestore_options_n;
 extern struct metric *const imagestore_metrics[];
 
 /**
- * imagestore_open() - ROOT/images and ROOT/layers; throws away what was half made, checks that what rows name is
- * there (an image with a missing layer is dropped and logged: a re-pull heals it). `config` is borrowed.
+ * imagestore_open() - ROOT/images and ROOT/layers; throws away what was half made, checks that what
+ * rows name is there (an image with a missing layer is dropped and logged: a re-pull heals it).
+ * `config` is borrowed.
  */
-struct imagestore *imagestore_open(const struct imagestore_config *config, const char *root, struct db *db,
-                                   struct err *err);
+struct imagestore *imagestore_open(const struct imagestore_config *config, const char *root,
+                                   struct db *db, struct err *err);
 void imagestore_close(struct imagestore *store);
 
 /* ------------------------------------------------------------ images */
 
 /* What the config blob of an image says, checked and bounded. Strings owned by the image. */
 struct image_config {
-    char **entrypoint, **cmd, **env; /* strv or NULL */
+    char **entrypoint, **cmd, **env;        /* strv or NULL */
     char *working_dir, *user, *stop_signal; /* "" when unset */
     struct kvs labels;
     char *os, *architecture, *os_version;
@@ -65,7 +67,8 @@ struct image {
     uint64_t size;
     bool pinned;
     struct image_config config;
-    struct kvs annotations; /* of the manifest; those of the index descriptor where the manifest has none */
+    struct kvs annotations; /* of the manifest; those of the index descriptor where the manifest has
+                               none */
     char **layers;          /* diff_ids, lowest first */
     char *config_json;      /* the blob, for verbose status */
 };
@@ -92,21 +95,24 @@ struct registry_auth {
  * @reference: "busybox", "host:5000/a/b:tag", "host/a@sha256:...": normalised like Docker's names.
  * @deadline: of the caller's waiting; the job goes on without it (DEADLINE).
  * @cancelled: polled while waiting, may be NULL; returns true when the client has gone (CANCELLED).
- * Returns: the image, a reference owned by the caller. Errors: INVALID (bad name, unusable manifest), NOT_FOUND, DENIED,
- * UNAVAILABLE (message begins "RegistryUnavailable"), CORRUPT (digest, size, malformed layer), EXHAUSTED (disk, limits).
+ * Returns: the image, a reference owned by the caller. Errors: INVALID (bad name, unusable
+ * manifest), NOT_FOUND, DENIED, UNAVAILABLE (message begins "RegistryUnavailable"), CORRUPT
+ * (digest, size, malformed layer), EXHAUSTED (disk, limits).
  */
-struct image *imagestore_pull(struct imagestore *store, const char *reference, const struct registry_auth *auth,
-                              deadline_t deadline, bool (*cancelled)(void *arg), void *arg, struct err *err);
+struct image *imagestore_pull(struct imagestore *store, const char *reference,
+                              const struct registry_auth *auth, deadline_t deadline,
+                              bool (*cancelled)(void *arg), void *arg, struct err *err);
 
-/** imagestore_find() - by tag, digest reference, id, "sha256:...", or unique id prefix (at least 4 digits).
- * Memory only. Returns: NULL with err NOT_FOUND, or a reference. */
+/** imagestore_find() - by tag, digest reference, id, "sha256:...", or unique id prefix (at least 4
+ * digits). Memory only. Returns: NULL with err NOT_FOUND, or a reference. */
 struct image *imagestore_find(struct imagestore *store, const char *name, struct err *err);
 /** imagestore_list() - all; memory only. Caller: image_list_free(). */
 size_t imagestore_list(struct imagestore *store, struct image ***ret);
 void image_list_free(struct image **list, size_t n);
 /**
- * imagestore_remove() - the image with all its tags and digests, and layers nothing else uses. Absent: success.
- * A pinned image: DENIED. Layers that a mounted rootfs uses (see rootfs_*) stay until it is gone.
+ * imagestore_remove() - the image with all its tags and digests, and layers nothing else uses.
+ * Absent: success. A pinned image: DENIED. Layers that a mounted rootfs uses (see rootfs_*) stay
+ * until it is gone.
  */
 int imagestore_remove(struct imagestore *store, const char *name, struct err *err) MUST_CHECK;
 
@@ -117,28 +123,36 @@ struct image_fs_info {
 };
 void image_fs_info_done(struct image_fs_info *info);
 /** imagestore_fs_info() - from rows; memory only. */
-int imagestore_fs_info(struct imagestore *store, struct image_fs_info *ret, struct err *err) MUST_CHECK;
+int imagestore_fs_info(struct imagestore *store, struct image_fs_info *ret,
+                       struct err *err) MUST_CHECK;
 
 /* ------------------------------------------------- root filesystems */
 
 /**
- * rootfs_mount() - overlay of the image's layers at DIR/rootfs with a writable layer in DIR/upper and DIR/work, all made
- * here. Holds the layers (by a file in DIR) until rootfs_unmount(). Made with the new mount API, so layers are not
- * limited by option length. Idempotent: an existing mount of the same image is kept.
- * Errors: NOT_FOUND (layer), EXHAUSTED, INTERNAL with the kernel's own words.
+ * rootfs_mount() - overlay of the image's layers at DIR/rootfs with a writable layer in DIR/upper
+ * and DIR/work, all made here. Holds the layers (by a file in DIR) until rootfs_unmount(). Made
+ * with the new mount API, so layers are not limited by option length. Idempotent: an existing mount
+ * of the same image is kept. Errors: NOT_FOUND (layer), EXHAUSTED, INTERNAL with the kernel's own
+ * words.
  */
-int rootfs_mount(struct imagestore *store, const struct image *image, const char *dir, struct err *err) MUST_CHECK;
+int rootfs_mount(struct imagestore *store, const struct image *image, const char *dir,
+                 struct err *err) MUST_CHECK;
 /** rootfs_unmount() - unmount and remove DIR/{rootfs,upper,work}; absent or half made: success. */
 int rootfs_unmount(struct imagestore *store, const char *dir, struct err *err) MUST_CHECK;
-/** rootfs_hold() - as rootfs_mount() but without a mount: only keeps the image's layers from removal while DIR exists. */
-int rootfs_hold(struct imagestore *store, const struct image *image, const char *dir, struct err *err) MUST_CHECK;
+/** rootfs_hold() - as rootfs_mount() but without a mount: only keeps the image's layers from
+ * removal while DIR exists. */
+int rootfs_hold(struct imagestore *store, const struct image *image, const char *dir,
+                struct err *err) MUST_CHECK;
 
 /**
- * image_open_file() - open a regular file of the image read-only, straight from the layers, without any mount:
- * topmost layer first, whiteouts and opaque directories honoured, links resolved inside the image only.
+ * image_open_file() - open a regular file of the image read-only, straight from the layers, without
+ * any mount: topmost layer first, whiteouts and opaque directories honoured, links resolved inside
+ * the image only.
  * @path: as in the image, absolute or relative to its root.
- * Returns: fd, or -1. Errors: NOT_FOUND, INVALID (not a regular file, escapes the root, too many links).
+ * Returns: fd, or -1. Errors: NOT_FOUND, INVALID (not a regular file, escapes the root, too many
+ * links).
  */
-int image_open_file(struct imagestore *store, const struct image *image, const char *path, struct err *err);
+int image_open_file(struct imagestore *store, const struct image *image, const char *path,
+                    struct err *err);
 
 #endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rootfs - overlay root filesystems and holds. Layers are given to the kernel one by one
+ * ("lowerdir+", Linux 6.5); older kernels get them in one option of mount(2), as short
+ * /proc/self/fd names so that some 200 fit into its page.
+ *
+ * A layer that is opaque at its root ends the stack there, since overlayfs itself looks at that
+ * mark in directories below the root only. Of equal layers only the uppermost counts.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+
+#include "base/fault.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "imagestore/layers.h"
+
+#define OPTION_MAX_BYTES 255 /* of one fsconfig() string */
+#define PAGE_OPTIONS_MAX 4000
+
+static const char *const parts[] = {"rootfs", "upper", "work"};
+
+/* Is `path` the root of a mount? */
+static bool is_mounted(const char *path)
+{
+    struct statx st;
+    return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0 &&
+           (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) &&
+           (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+/* What the kernel says about a failed step, where it says anything. */
+static int explain(int fs, const char *what, struct err *err)
+{
+    int sys = errno;
+    char text[256];
+    ssize_t n = fs >= 0 ? read(fs, text, sizeof(text) - 1) : -1;
+    if (n <= 0)
+        return err_errno(err, sys, "overlay: %s", what);
+    text[n] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    (void)err_errno(err, sys, "overlay: %s", what);
+    return err_wrap(err, "kernel says '%s'", text);
+}
+
+/* A name for a directory that fits into one option. */
+static char *option_path(const char *path, int fd)
+{
+    return strlen(path) <= OPTION_MAX_BYTES ? xstrdup(path) : xasprintf("/proc/self/fd/%d", fd);
+}
+
+struct overlay {
+    const struct layer_stack *stack;
+    char *dir, *upper, *work, *target; /* owned */
+    int upper_fd, work_fd;
+};
+
+static int set_string(int fs, const char *key, const char *value)
+{
+    return fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0);
+}
+
+/* Returns: 0, -1 with err, or 1 when this kernel does not know lowerdir+. */
+static int configure(int fs, const struct overlay *o, struct err *err)
+{
+    for (size_t i = 0; i < o->stack->n; i++) {
+        autofree char *name = option_path(o->stack->paths[i], o->stack->fds[i]);
+        if (set_string(fs, "lowerdir+", name) < 0) {
+            if (i == 0 && errno == EINVAL)
+                return 1;
+            return explain(fs, name, err);
+        }
+    }
+    autofree char *upper = option_path(o->upper, o->upper_fd);
+    autofree char *work = option_path(o->work, o->work_fd);
+    if (set_string(fs, "upperdir", upper) < 0 || set_string(fs, "workdir", work) < 0)
+        return explain(fs, "upper directory", err);
+    (void)set_string(fs, "index", "off"); /* lower layers are shared; unknown to some kernels */
+    if (set_string(fs, "source", "unicri") < 0 && errno != EINVAL)
+        return explain(fs, "source", err);
+    if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return explain(fs, "create", err);
+    return 0;
+}
+
+static int mount_new(const struct overlay *o, struct err *err)
+{
+    autofd int fs = fsopen("overlay", FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return errno == ENOSYS ? 1 : err_sys(err, "overlay: fsopen");
+    int r = configure(fs, o, err);
+    if (r != 0)
+        return r;
+    autofd int mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+    if (mnt < 0)
+        return explain(fs, "fsmount", err);
+    if (move_mount(mnt, "", AT_FDCWD, o->target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return err_sys(err, "overlay: mount at '%s'", o->target);
+    return 0;
+}
+
+static int mount_old(const struct overlay *o, struct err *err)
+{
+    autostrbuf options = STRBUF_INIT;
+    for (size_t i = 0; i < o->stack->n; i++)
+        strbuf_addf(&options, "%s/proc/self/fd/%d", i ? ":" : "lowerdir=", o->stack->fds[i]);
+    strbuf_addf(&options, ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d", o->upper_fd,
+                o->work_fd);
+    if (options.len > PAGE_OPTIONS_MAX)
+        return err_set(err, ERR_EXHAUSTED, "overlay: %zu layers are too many for this kernel",
+                       o->stack->n);
+    if (mount("unicri", o->target, "overlay", 0, options.s) < 0)
+        return err_sys(err, "overlay: mount at '%s'", o->target);
+    return 0;
+}
+
+/* The upper directory's owner and mode are those of "/": take them from the uppermost layer. */
+static int make_upper(struct overlay *o, struct err *err)
+{
+    struct stat st;
+    if (fstat(o->stack->fds[0], &st) < 0 || fchown(o->upper_fd, st.st_uid, st.st_gid) < 0 ||
+        fchmod(o->upper_fd, st.st_mode & 07777) < 0)
+        return err_sys(err, "prepare '%s'", o->upper);
+    return 0;
+}
+
+static int make_dirs(struct overlay *o, struct err *err)
+{
+    if (fs_mkdirs(o->dir, 0711, err) < 0)
+        return -1;
+    struct stat st;
+    bool fresh = lstat(o->upper, &st) < 0;
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        autofree char *path = path_join(o->dir, parts[i]);
+        if (fs_mkdir(AT_FDCWD, path, 0755, err) < 0)
+            return -1;
+    }
+    o->upper_fd = open(o->upper, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    o->work_fd = open(o->work, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (o->upper_fd < 0 || o->work_fd < 0)
+        return err_sys(err, "open '%s'", o->upper);
+    return fresh ? make_upper(o, err) : 0;
+}
+
+static int mount_overlay(const struct layer_stack *stack, const char *dir, struct err *err)
+{
+    struct overlay o = {.stack = stack,
+                        .dir = xstrdup(dir),
+                        .upper = path_join(dir, "upper"),
+                        .work = path_join(dir, "work"),
+                        .target = path_join(dir, "rootfs"),
+                        .upper_fd = -1,
+                        .work_fd = -1};
+    int r = make_dirs(&o, err);
+    if (r == 0)
+        r = mount_new(&o, err);
+    if (r > 0)
+        r = mount_old(&o, err);
+    (void)close_fd(o.upper_fd);
+    (void)close_fd(o.work_fd);
+    free(o.dir);
+    free(o.upper);
+    free(o.work);
+    free(o.target);
+    return r;
+}
+
+static int unmount(const char *dir, struct err *err)
+{
+    autofree char *target = path_join(dir, "rootfs");
+    while (is_mounted(target))
+        if (umount2(target, MNT_DETACH) < 0)
+            return err_sys(err, "unmount '%s'", target);
+    return 0;
+}
+
+int rootfs_mount(struct imagestore *s, const struct image *image, const char *dir, struct err *err)
+{
+    autofree char *target = path_join(dir, "rootfs");
+    if (is_mounted(target)) {
+        if (hold_matches(s, dir, image))
+            return 0;
+        return err_set(err, ERR_EXISTS, "'%s': another image is mounted there", target);
+    }
+    FAULT_POINT("rootfs.mount");
+    struct layer_stack stack = {0};
+    if (fs_mkdirs(dir, 0711, err) < 0 || hold_take(s, image, dir, err) < 0)
+        return -1;
+    int r = layer_stack_open(s, image, &stack, err);
+    if (r == 0)
+        r = mount_overlay(&stack, dir, err);
+    layer_stack_done(&stack);
+    if (r < 0) {
+        struct err why = ERR_INIT;
+        if (rootfs_unmount(s, dir, &why) < 0)
+            log_warn("clean up '%s': %s", dir, why.msg);
+        return err_wrap(err, "root filesystem of image '%s'", image->id);
+    }
+    return 0;
+}
+
+int rootfs_unmount(struct imagestore *s, const char *dir, struct err *err)
+{
+    FAULT_POINT("rootfs.unmount");
+    if (unmount(dir, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        autofree char *path = path_join(dir, parts[i]);
+        if (fs_remove_tree(AT_FDCWD, path, err) < 0)
+            return -1;
+    }
+    if (hold_drop(s, dir, err) < 0)
+        return -1;
+    store_collect(s);
+    return 0;
+}
+
+int rootfs_hold(struct imagestore *s, const struct image *image, const char *dir, struct err *err)
+{
+    if (fs_mkdirs(dir, 0711, err) < 0)
+        return -1;
+    return hold_take(s, image, dir, err);
+}
