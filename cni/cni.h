@@ -130,6 +130,10 @@ int cni_add(struct cni *cni, const char *conflist, const char *args, deadline_t 
  * spec says. */
 int cni_del(struct cni *cni, const char *conflist, const char *args, const char *result,
             deadline_t deadline, struct err *err) MUST_CHECK;
+/** cni_check() - CNI CHECK with the stored result of ADD; success when the list has disableCheck.
+ * Errors: UNAVAILABLE with plugin and message, UNSUPPORTED before CNI 0.4.0. */
+int cni_check(struct cni *cni, const char *conflist, const char *args, const char *result,
+              deadline_t deadline, struct err *err) MUST_CHECK;
 /** cni_gc() - CNI 1.1 GC with the attachments that are still valid (ids; interface eth0), where the
  * plugins know it. */
 int cni_gc(struct cni *cni, char *const *valid_ids, deadline_t deadline,

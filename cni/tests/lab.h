@@ -60,12 +60,13 @@ __attribute__((unused)) static void lab_write(const char *name, const char *text
     assert_int_equal(chmod(path, mode), 0);
 }
 
-/* Run a shell command line. Returns: its exit status; *ret_out (owned) its output, unless NULL. */
+/* Run a shell command line in lab_dir. Returns: its exit status; *ret_out (owned) its output,
+ * unless NULL. */
 __attribute__((unused)) static int lab_shell(const char *command, char **ret_out)
 {
     char *argv[] = {(char *)"sh", (char *)"-c", (char *)(uintptr_t)command, NULL};
     char *env[] = {(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
-    struct child_spec spec = {.path = "/bin/sh", .argv = argv, .env = env};
+    struct child_spec spec = {.path = "/bin/sh", .argv = argv, .env = env, .cwd = lab_dir};
     autochild_output out = {0};
     struct child_status status = {0};
 
@@ -84,7 +85,7 @@ __attribute__((unused)) static void lab_run(const char *command)
         fail_msg("failed: %s", command);
 }
 
-static int lab_setup(void **state)
+__attribute__((unused)) static int lab_setup(void **state)
 {
     (void)state;
     if (geteuid() != 0) {
@@ -101,7 +102,7 @@ static int lab_setup(void **state)
     return lab_shell("ip link set lo up", NULL);
 }
 
-static int lab_teardown(void **state)
+__attribute__((unused)) static int lab_teardown(void **state)
 {
     struct err err = ERR_INIT;
 
