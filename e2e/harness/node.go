@@ -380,10 +380,10 @@ func (n *Node) config() string {
 		{"server.socket", strconv.Quote(n.Socket)},
 		{"server.root_dir", strconv.Quote(n.Root)},
 		{"server.run_dir", strconv.Quote(n.Run)},
-		{"cni.conf_dir", strconv.Quote(n.CNIConf)},
-		{"cni.bin_dirs", tomlList(append(append([]string{}, n.Opt.CNIBin...), "/usr/lib/cni", "/opt/cni/bin"))},
-		{"cni.cache_dir", strconv.Quote(n.Dir + "/cni-cache")},
-		{"images.certs_dir", strconv.Quote(n.Dir + "/certs.d")},
+		{"network.conf_dir", strconv.Quote(n.CNIConf)},
+		{"network.bin_dirs", tomlList(append(append([]string{}, n.Opt.CNIBin...), "/usr/lib/cni", "/opt/cni/bin"))},
+		{"network.cache_dir", strconv.Quote(n.Dir + "/cni-cache")},
+		{"image.certs_dir", strconv.Quote(n.Dir + "/certs.d")},
 		{"sandbox.cgroup_root", strconv.Quote("/" + n.Cgroup + "/pods")},
 	}
 	for k, v := range n.Opt.Set {
@@ -589,4 +589,25 @@ func UnmountBelow(dir string) {
 			unix.Unmount(f[4], unix.MNT_DETACH)
 		}
 	}
+}
+
+// Crash takes away what a reboot would: all processes of the node but the registry, cgroups, mounts and links. The
+// server must not run.
+func (n *Node) Crash() {
+	for i := 0; i < 100 && len(n.Pids()) > 0; i++ {
+		for _, p := range n.Pids() {
+			syscall.Kill(p, syscall.SIGKILL)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	for i := 0; i < 50 && len(n.cgroupDirs()) > 0; i++ {
+		for _, d := range n.cgroupDirs() {
+			unix.Rmdir(d)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	UnmountBelow(n.Run)
+	UnmountBelow(n.Root)
+	os.RemoveAll(n.Run)
+	os.MkdirAll(n.Run, 0o755)
 }

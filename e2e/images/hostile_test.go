@@ -80,7 +80,7 @@ func imageHandler(img *h.Image, hook func(w http.ResponseWriter, r *http.Request
 }
 
 // tinyConfig shortens the clocks of a pull, so that a stall shows within seconds.
-var tinyClocks = map[string]string{"images.header_timeout": "2", "images.stall_timeout": "2", "images.connect_timeout": "2", "images.min_rate_bytes": "1024"}
+var tinyClocks = map[string]string{"image.header_timeout": "2", "image.stall_timeout": "2", "image.connect_timeout": "2", "image.min_rate": "1024"}
 
 // TestHostileRegistry: each case is a registry that misbehaves; the pull must fail in time, say why, and leave nothing.
 func TestHostileRegistry(t *testing.T) {
@@ -375,7 +375,7 @@ func TestHostileLayers(t *testing.T) {
 		}
 		return r.Push("garbage", "1", h.NewImage(h.ImageConfig{}, h.Layer{Type: h.TypeLayerGzip, Blob: []byte("not gzip at all"), DiffID: h.Digest(nil)}))
 	}
-	n := h.NewNode(t, h.NodeOptions{Images: images, Set: map[string]string{"images.max_image_bytes": `"100MiB"`}})
+	n := h.NewNode(t, h.NodeOptions{Images: images, Set: map[string]string{"image.max_image_bytes": `"100MiB"`}})
 	node = n.Dir
 	passwd, _ := os.ReadFile("/etc/passwd")
 	before := n.Census()
