@@ -5,7 +5,7 @@
  */
 #include "lab.h"
 
-#include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <sys/socket.h>
 
 #include "cni/netns.h"
@@ -192,7 +192,7 @@ static int pod_setup(void **state)
     assert_ok(netns_create(pod, err));
     assert_ok(pod_fd = netns_open(pod, err));
     add = xasprintf("set -e; ip link add veth0 type veth peer name eth0 netns /proc/%d/fd/%d;"
-                    "ip link set veth0 up; ip addr add " NODE4
+                    "ip link set veth0 mtu 1400 up; ip addr add " NODE4
                     "/24 dev veth0; ip addr add fd91::1/64 dev veth0 nodad",
                     (int)getpid(), pod_fd);
     lab_run(add);
@@ -374,6 +374,264 @@ static void test_sidecar_to_guest6(void **state)
     sidecar_to_guest(POD6);
 }
 
+/* Every frame goes to the guest; ordinary containers hear nothing. */
+static void all_to_the_guest(const char *mode)
+{
+    struct server sidecar;
+    int before;
+
+    assert_int_equal(setenv("UNICRI_GUEST_LINK", mode, 1), 0);
+    guest_up();
+    server_start(&sidecar, true, "0.0.0.0", SIDECAR_PORT);
+    lab_run("ip neigh flush dev veth0; ip neigh add " POD4
+            " lladdr $(nsenter --net=pod ip -o link show eth0 |"
+            " sed 's/.*ether //;s/ .*//') dev veth0");
+    assert_answer(ask_tcp(false, POD4, GUEST_PORT), GUEST_REPLY);
+    assert_answer(ask_udp(false, POD4, SIDECAR_PORT), "hello");
+    before = guest.tcp[SIDECAR_PORT];
+    assert_answer(ask_tcp(false, POD4, SIDECAR_PORT), GUEST_REPLY);
+    assert_true(guest.tcp[SIDECAR_PORT] > before);
+    server_stop(&sidecar);
+    guest_down();
+    pod_run("test -z \"$(tc filter show dev eth0 ingress)\"");
+    lab_run("ping -c1 -W2 " POD4 " >/dev/null 2>&1 || busybox ping -c1 -W2 " POD4 " >/dev/null");
+}
+static bool kernel_has(const char *kind)
+{
+    autofree char *command = xasprintf("unshare -n sh -c 'tc qdisc add dev lo clsact && tc filter "
+                                       "add dev lo ingress %s action mirred"
+                                       " egress redirect dev lo' >/dev/null 2>&1",
+                                       kind);
+    autofree char *out = NULL;
+
+    return lab_shell(command, &out) == 0;
+}
+static void test_u32(void **state)
+{
+    (void)state;
+    if (!kernel_has("protocol all u32 match u32 0 0")) {
+        print_message("this kernel has no u32 classifier with mirred\n");
+        skip();
+    }
+    all_to_the_guest("u32");
+}
+static void test_matchall(void **state)
+{
+    struct guest_link l;
+
+    (void)state;
+    if (kernel_has("matchall")) {
+        all_to_the_guest("matchall");
+        return;
+    }
+    /* Not here: then it must say so and leave nothing. */
+    assert_int_equal(setenv("UNICRI_GUEST_LINK", "matchall", 1), 0);
+    assert_err(guest_link_create(pod, "eth0", "tap0", 0, false, &l, err), ERR_NOT_FOUND,
+               "matchall");
+    pod_run("! ip link show dev tap0 2>/dev/null");
+    pod_run("test -z \"$(tc filter show dev eth0 ingress)\"");
+}
+
+static void test_again_and_others(void **state)
+{
+    struct guest_link l;
+
+    (void)state;
+    guest_up();
+    /* Somebody holds it. */
+    assert_err(guest_link_create(pod, "eth0", "tap0", 0, false, &l, err), ERR_EXISTS,
+               "tap 'tap0' is held");
+    assert_err(guest_link_create(pod, "eth0", "tap1", 0, false, &l, err), ERR_EXISTS,
+               "by tap 'tap0'");
+    /* The loser's clean-up leaves the winner alone. */
+    assert_ok(guest_link_remove(pod, "eth0", "tap1", err));
+    lab_run("busybox ping -c1 -W2 " POD4 " >/dev/null");
+    assert_true(guest.echoes > 0);
+    fake_guest_stop(&guest);
+
+    /* The VMM dies, the same guest starts again without any clean-up between. */
+    close(link_.tap_fd);
+    guest_up();
+    assert_answer(ask_udp(false, POD4, GUEST_PORT), "hello");
+    /* The tap is renamed by a container that may: found and removed by its mark. */
+    pod_run("ip link set tap0 down && ip link set tap0 name mine");
+    assert_err(guest_link_create(pod, "eth0", "tap1", 0, false, &l, err), ERR_EXISTS,
+               "by tap 'mine'");
+    guest_down();
+    pod_run("! ip link show dev mine 2>/dev/null");
+
+    assert_err(guest_link_create(pod, "eth7", "tap0", 0, false, &l, err), ERR_NOT_FOUND,
+               "no interface 'eth7'");
+    assert_err(guest_link_create("/nowhere", "eth0", "tap0", 0, false, &l, err), ERR_NOT_FOUND,
+               "/nowhere");
+    assert_err(guest_link_create(pod, "eth0", "a/b", 0, false, &l, err), ERR_INVALID, "'a/b'");
+    assert_err(guest_link_create(pod, "eth0", "tap%d", 0, false, &l, err), ERR_INVALID, "'tap%d'");
+    assert_err(guest_link_create(pod, "eth0", "a-name-that-is-too-long", 0, false, &l, err),
+               ERR_INVALID, "too-long");
+    assert_ok(guest_link_remove("/nowhere", "eth0", "tap0", err));
+    /* Others' filters stay. */
+    pod_run("tc filter add dev eth0 ingress prio 5 protocol 0x88b5 u32 match u32 0 0 action mirred "
+            "egress redirect dev lo");
+    guest_up();
+    guest_down();
+    pod_run("tc filter show dev eth0 ingress | grep -q 'pref 5 '");
+}
+
+/* Fragments follow their first one; pings are the guest's. A superframe of the node reaches the
+ * guest in pieces. */
+static void test_fragments_and_pings(void **state)
+{
+    struct sockaddr_storage to;
+    socklen_t len = address(&to, POD4, SIDECAR_PORT);
+    static char big[3000], back[4096];
+    autofd int fd = -1;
+    autofd int in = -1;
+
+    (void)state;
+    if (!needs_bpf())
+        skip();
+    guest_up();
+    in = open_socket(true, SOCK_DGRAM, "0.0.0.0", SIDECAR_PORT);
+    fd = open_socket(false, SOCK_DGRAM, "0.0.0.0", 0);
+    assert_int_equal(connect(fd, (void *)&to, len), 0);
+    memset(big, 'x', sizeof(big));
+    assert_int_equal(write(fd, big, sizeof(big)), sizeof(big));
+    assert_true(readable(in, TIMEOUT_MS));
+    assert_int_equal(read(in, back, sizeof(back)), sizeof(big));
+    for (int i = 0; i < 100 && guest.tails < 1; i++)
+        usleep(10000);
+    assert_int_equal(guest.udp[SIDECAR_PORT], 0); /* the first one */
+    assert_true(guest.tails > 0);                 /* the others */
+    lab_run("busybox ping -c2 -W2 " POD4 " >/dev/null && busybox ping -6 -c2 -W2 " POD6
+            " >/dev/null");
+    assert_true(guest.echoes >= 4);
+    assert_true(guest.arps > 0);
+    pod_run("busybox ping -c1 -W2 " NODE4 " >/dev/null"); /* the answer to a container's own ping */
+    guest_down();
+}
+
+struct flow {
+    int listener;
+    size_t got;
+};
+static void *sink(void *arg)
+{
+    struct flow *f = arg;
+    autofd int c = accept(f->listener, NULL, NULL);
+    static _Thread_local char buf[65536];
+    ssize_t n;
+
+    while ((n = read(c, buf, sizeof(buf))) > 0)
+        f->got += (size_t)n;
+    return NULL;
+}
+
+/* A busy container is not disturbed, and its frames stay away from the guest. */
+static void test_bulk(void **state)
+{
+    static char chunk[65536];
+    struct flow f = {0};
+    const size_t total = 64 << 20;
+    pthread_t thread;
+    nsec_t start;
+    int fd;
+
+    (void)state;
+    if (!needs_bpf())
+        skip();
+    guest_up();
+    f.listener = open_socket(true, SOCK_STREAM, "0.0.0.0", SIDECAR_PORT);
+    assert_int_equal(pthread_create(&thread, NULL, sink, &f), 0);
+    fd = connect_in(false, POD4, SIDECAR_PORT);
+    assert_true(fd >= 0);
+    start = clock_mono();
+    for (size_t sent = 0; sent < total; sent += sizeof(chunk))
+        assert_ok(fs_write_all(fd, chunk, sizeof(chunk), err));
+    close(fd);
+    pthread_join(thread, NULL);
+    print_message("node -> container %.0f MB/s\n",
+                  (double)total / 1e6 / ((double)(clock_mono() - start) / 1e9));
+    assert_int_equal(f.got, total);
+    assert_int_equal(guest.tcp[SIDECAR_PORT], 0);
+    close(f.listener);
+    guest_down();
+}
+
+/* A guest whose stack takes 169.254.0.0/16 for neighbours asks for the client's address. */
+static void test_arp_for_the_peer(void **state)
+{
+    uint8_t ask[42] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0,   9,   8,  6,
+                       0,    1,    8,    0,    6,    4,    0, 1, 2, 0, 0,   0,   0,  9,
+                       10,   91,   0,    2,    0,    0,    0, 0, 0, 0, 169, 254, 77, 1};
+    uint8_t answer[128];
+    bool found = false;
+
+    (void)state;
+    if (!needs_bpf())
+        skip();
+    assert_ok(guest_link_create(pod, "eth0", "tap0", 0, false, &link_, err));
+    assert_int_equal(write(link_.tap_fd, ask, sizeof(ask)), sizeof(ask));
+    while (!found && readable(link_.tap_fd, TIMEOUT_MS)) {
+        ssize_t n = read(link_.tap_fd, answer, sizeof(answer));
+
+        found = n >= 42 && answer[12] == 8 && answer[13] == 6 && answer[21] == 2;
+    }
+    assert_true(found);
+    assert_memory_equal(answer, ask + 6, 6);       /* to the one who asked */
+    assert_memory_equal(answer + 28, ask + 38, 4); /* about what it asked for */
+    assert_memory_equal(answer + 38, ask + 28, 4);
+    assert_int_equal(answer[22], 2);
+    assert_ok(guest_link_remove(pod, "eth0", "tap0", err));
+    close(link_.tap_fd);
+}
+
+static void test_vnet_hdr(void **state)
+{
+    struct ifreq req = {0};
+
+    (void)state;
+    assert_ok(guest_link_create(pod, "eth0", "tap0", 4711, true, &link_, err));
+    assert_int_equal(ioctl(link_.tap_fd, TUNGETIFF, &req), 0);
+    assert_true(req.ifr_flags & IFF_VNET_HDR);
+    assert_true(req.ifr_flags & IFF_NO_PI);
+    pod_run("ip -d link show tap0 | grep -q 'user 4711'");
+    assert_ok(guest_link_remove(pod, "eth0", "tap0", err));
+    close(link_.tap_fd);
+}
+
+/* No IPv6 in the pod: the IPv4 half works, ordinary containers' way to the guest included. */
+static void test_without_ipv6(void **state)
+{
+    (void)state;
+    if (!needs_bpf())
+        skip();
+    pod_run("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 > "
+            "/proc/sys/net/ipv6/conf/default/disable_ipv6");
+    guest_up();
+    assert_answer(ask_tcp(false, POD4, GUEST_PORT), GUEST_REPLY);
+    assert_answer(ask_tcp(true, POD4, GUEST_PORT), GUEST_REPLY);
+    guest_down();
+}
+
+static void test_time(void **state)
+{
+    nsec_t create = 0, remove = 0, start;
+
+    (void)state;
+    (void)guest_link_probe(NULL);
+    for (int i = 0; i < TIMED_ROUNDS; i++) {
+        start = clock_mono();
+        assert_ok(guest_link_create(pod, "eth0", "tap0", 0, false, &link_, err));
+        create += clock_mono() - start;
+        close(link_.tap_fd);
+        start = clock_mono();
+        assert_ok(guest_link_remove(pod, "eth0", "tap0", err));
+        remove += clock_mono() - start;
+    }
+    print_message("guest_link_create %.3f ms, guest_link_remove %.3f ms\n",
+                  (double)create / TIMED_ROUNDS / 1e6, (double)remove / TIMED_ROUNDS / 1e6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +641,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sidecar_outward, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_sidecar_to_guest4, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_sidecar_to_guest6, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_u32, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_matchall, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_again_and_others, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_fragments_and_pings, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_bulk, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_arp_for_the_peer, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_vnet_hdr, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_without_ipv6, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_time, pod_setup, pod_teardown),
     };
 
     return cmocka_run_group_tests_name("link", tests, lab_setup, lab_teardown);
