@@ -585,6 +585,110 @@ static void test_arp_for_the_peer(void **state)
     close(link_.tap_fd);
 }
 
+/*
+ * A guest with a real stack: a namespace of its own whose interface has the pod's MAC and
+ * addresses, and a thread that carries frames between its tap and the guest's. Long streams prove
+ * segmentation and checksums on every way.
+ */
+struct pump {
+    int a, b;
+    atomic_bool stop;
+    pthread_t thread;
+};
+static void *pump_thread(void *arg)
+{
+    struct pump *p = arg;
+    static _Thread_local char frame[65536];
+
+    while (!p->stop) {
+        struct pollfd fds[2] = {{.fd = p->a, .events = POLLIN}, {.fd = p->b, .events = POLLIN}};
+        ssize_t n;
+
+        if (poll(fds, 2, 50) <= 0)
+            continue;
+        if (fds[0].revents && (n = read(p->a, frame, sizeof(frame))) > 0)
+            (void)!write(p->b, frame, (size_t)n);
+        if (fds[1].revents && (n = read(p->b, frame, sizeof(frame))) > 0)
+            (void)!write(p->a, frame, (size_t)n);
+    }
+    return NULL;
+}
+static int open_plain_tap(void *arg, struct err *err)
+{
+    struct ifreq req = {.ifr_name = "eth0", .ifr_flags = IFF_TAP | IFF_NO_PI};
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+    (void)arg;
+    if (fd < 0 || ioctl(fd, TUNSETIFF, &req) < 0)
+        return err_sys(err, "tap of the guest's stack");
+    return fd;
+}
+
+/* `total` bytes from a client to a server at ip:port, whoever they are. */
+static void stream(bool client_in_pod, const char *ip, int listener, size_t total)
+{
+    static char chunk[65536];
+    struct flow f = {.listener = listener};
+    nsec_t start = clock_mono();
+    pthread_t thread;
+    int fd;
+
+    assert_int_equal(pthread_create(&thread, NULL, sink, &f), 0);
+    fd = connect_in(client_in_pod, ip, GUEST_PORT);
+    assert_true(fd >= 0);
+    for (size_t sent = 0; sent < total; sent += sizeof(chunk))
+        assert_ok(fs_write_all(fd, chunk, sizeof(chunk), err));
+    close(fd);
+    pthread_join(thread, NULL);
+    assert_int_equal(f.got, total);
+    print_message("%s -> guest at %s: %.0f MB/s\n", client_in_pod ? "container" : "node", ip,
+                  (double)total / 1e6 / ((double)(clock_mono() - start) / 1e9));
+}
+
+static void test_real_stack(void **state)
+{
+    autofree char *guest_ns = lab_path("guest");
+    autofree char *config = NULL;
+    int former = pod_fd, listener;
+    struct pump pump = {0};
+    struct server node;
+
+    (void)state;
+    if (!needs_bpf())
+        skip();
+    assert_ok(guest_link_create(pod, "eth0", "tap0", 0, false, &link_, err));
+    assert_ok(netns_create(guest_ns, err));
+    assert_ok(pod_fd = netns_open(guest_ns, err)); /* "inside" is the guest for a moment */
+    pump.a = link_.tap_fd;
+    assert_ok(pump.b = netns_run(pod_fd, open_plain_tap, NULL, err));
+    config = xasprintf("set -e; ip link set eth0 mtu 1400 address %s up; ip addr add " POD4
+                       "/24 dev eth0;"
+                       "ip addr add " POD6 "/64 dev eth0 nodad; ip route add default via " NODE4
+                       "; ip route add default via fd91::1",
+                       link_.mac);
+    pod_run(config);
+    listener = open_socket(true, SOCK_STREAM, "::", GUEST_PORT);
+    assert_int_equal(pthread_create(&pump.thread, NULL, pump_thread, &pump), 0);
+    server_start(&node, false, "::", 7000);
+    assert_answer(ask_tcp(true, NODE4, 7000), SIDECAR_REPLY); /* the guest outward */
+    assert_answer(ask_tcp(true, "fd91::1", 7000), SIDECAR_REPLY);
+    pod_fd = close_fd(pod_fd);
+    pod_fd = former;
+    assert_answer(ask_tcp(true, NODE4, 7000), SIDECAR_REPLY); /* and a container */
+    for (int in_pod_ = 0; in_pod_ < 2; in_pod_++) {
+        stream(in_pod_, POD4, listener, 16 << 20);
+        stream(in_pod_, POD6, listener, 16 << 20);
+    }
+    server_stop(&node);
+    pump.stop = true;
+    pthread_join(pump.thread, NULL);
+    close(pump.b);
+    close(listener);
+    assert_ok(netns_remove(guest_ns, err));
+    assert_ok(guest_link_remove(pod, "eth0", "tap0", err));
+    close(link_.tap_fd);
+}
+
 static void test_vnet_hdr(void **state)
 {
     struct ifreq req = {0};
@@ -647,6 +751,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fragments_and_pings, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_bulk, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_arp_for_the_peer, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_real_stack, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_vnet_hdr, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_without_ipv6, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_time, pod_setup, pod_teardown),
