@@ -63,6 +63,8 @@ static struct db_conn *open_checked(const char *path, struct err *err)
     if (!c)
         return NULL;
     if (db_version_check(c, &version, err) || check(c, err) || db_migrate(c, version, err)) {
+        /* A file that is refused is left as it is: without the log moved into it. */
+        (void)sqlite3_db_config(c->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         db_conn_close(c);
         return NULL;
     }

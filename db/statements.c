@@ -15,10 +15,8 @@
 #include "base/utf8.h"
 #include "db/db_private.h"
 
-static enum err_code code_of(sqlite3 *h, int rc)
+static enum err_code code_of(int rc, int sys)
 {
-    int sys = h ? sqlite3_system_errno(h) : 0;
-
     if (rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY)
         return ERR_EXISTS;
     switch (rc & 0xff) {
@@ -50,8 +48,10 @@ static enum err_code code_of(sqlite3 *h, int rc)
 int db_fail(sqlite3 *h, struct err *err, const char *what)
 {
     int rc = h ? sqlite3_extended_errcode(h) : SQLITE_NOMEM;
-    int sys = h ? sqlite3_system_errno(h) : 0;
-    enum err_code code = code_of(h, rc);
+    /* sqlite keeps the errno of a statement, but not that of a commit; ours was 0 before the call.
+     */
+    int sys = h && sqlite3_system_errno(h) ? sqlite3_system_errno(h) : errno;
+    enum err_code code = code_of(rc, sys);
     char buf[64];
 
     if ((rc & 0xff) == SQLITE_IOERR && sys)
@@ -62,6 +62,7 @@ int db_fail(sqlite3 *h, struct err *err, const char *what)
 
 int db_exec(struct db_conn *c, const char *sql, struct err *err)
 {
+    errno = 0;
     if (sqlite3_exec(c->h, sql, NULL, NULL, NULL) != SQLITE_OK)
         return db_fail(c->h, err, "execute");
     return 0;
@@ -139,8 +140,10 @@ sqlite3_stmt *db_query(struct db_conn *c, struct err *err, const char *sql, cons
 
 int db_next(struct db_conn *c, sqlite3_stmt *s, struct err *err)
 {
-    int rc = sqlite3_step(s), r;
+    int rc, r;
 
+    errno = 0;
+    rc = sqlite3_step(s);
     if (rc == SQLITE_ROW)
         return 1;
     r = rc == SQLITE_DONE ? 0 : db_fail(c->h, err, "run");
