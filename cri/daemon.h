@@ -9,8 +9,6 @@
 #include "imagestore/imagestore.h"
 #include "sandbox/sandbox.h"
 
-#define UNICRI_VERSION "0.1.0"
-
 struct daemon {
     struct config *config;
     struct loop *loop;

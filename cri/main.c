@@ -101,9 +101,12 @@ static int make_dirs(const struct config *config, struct err *err)
 {
     if (fs_mkdirs(config->server.root_dir, 0700, err) < 0)
         return err_wrap(err, "server.root_dir");
-    /* Others pass through the run directory: guests' jails and log readers are not root. */
     if (fs_mkdirs(config->server.run_dir, 0711, err) < 0)
         return err_wrap(err, "server.run_dir");
+    /* Roots of containers with a user namespace lie below: others must be able to pass, whatever
+     * the umask. */
+    if (chmod(config->server.run_dir, 0711) < 0)
+        return err_sys(err, "server.run_dir: chmod '%s'", config->server.run_dir);
     return 0;
 }
 

@@ -14,6 +14,7 @@
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <grpc/support/log.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -118,8 +119,10 @@ static void *work(void *arg)
     for (;;) {
         grpc_event event = grpc_completion_queue_next(s->queue, deadline_to_gpr(until), NULL);
         if (event.type != GRPC_OP_COMPLETE) {
-            if (worker_may_end(s, event.type == GRPC_QUEUE_SHUTDOWN))
+            if (worker_may_end(s, event.type == GRPC_QUEUE_SHUTDOWN)) {
+                (void)malloc_trim(0); /* a busy time is over */
                 break;
+            }
             until = DEADLINE_NEVER;
             continue;
         }

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What clients get to see, and that it packs to what they can read. */
+#include "base/tests/testing.h"
+
+#include "cri/to_proto.h"
+
+static void test_image_user(void **state)
+{
+    static const struct {
+        const char *user;
+        int64_t uid;
+        const char *name;
+    } rows[] = {
+        {"", -1, ""},
+        {"0", 0, ""},
+        {"1003", 1003, ""},
+        {"1003:1004", 1003, ""},
+        {"www-data:1004", -1, "www-data"},
+        {"www-data", -1, "www-data"},
+        {"4294967294", 4294967294, ""},
+        /* no uids: never to become root by wrapping around */
+        {"4294967295", -1, "4294967295"},
+        {"4294967296", -1, "4294967296"},
+        {"18446744073709551616:0", -1, "18446744073709551616"},
+        {"-1", -1, "-1"},
+        {"0x0", -1, "0x0"},
+        {":5", -1, ""},
+    };
+    char name[64], small[4];
+    int64_t uid;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        image_user(rows[i].user, &uid, name, sizeof name);
+        assert_int_equal(uid, rows[i].uid);
+        assert_string_equal(name, rows[i].name);
+    }
+    image_user("100000", &uid, small, sizeof small); /* cut: not the uid 100 */
+    assert_int_equal(uid, -1);
+}
+
+static void test_states(void **state)
+{
+    (void)state;
+    assert_int_equal(pod_state_to_proto(POD_READY), RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_READY);
+    assert_int_equal(pod_state_to_proto(POD_CREATING),
+                     RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_NOTREADY);
+    assert_int_equal(pod_state_to_proto(POD_STOPPING),
+                     RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_NOTREADY);
+    assert_int_equal(container_state_to_proto(CONTAINER_STARTING),
+                     RUNTIME__V1__CONTAINER_STATE__CONTAINER_CREATED);
+    assert_int_equal(container_state_to_proto(CONTAINER_STOPPING),
+                     RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING);
+    assert_int_equal(container_state_to_proto(CONTAINER_EXITED),
+                     RUNTIME__V1__CONTAINER_STATE__CONTAINER_EXITED);
+}
+
+/* Pack and unpack, as a client would. */
+static void *over_the_wire(const ProtobufCMessage *message)
+{
+    size_t len = protobuf_c_message_get_packed_size(message);
+    uint8_t *bytes = xmalloc(len + 1);
+
+    assert_int_equal(protobuf_c_message_pack(message, bytes), len);
+    ProtobufCMessage *copy = protobuf_c_message_unpack(message->descriptor, NULL, len, bytes);
+    free(bytes);
+    assert_non_null(copy);
+    return copy;
+}
+
+static void test_pod(void **state)
+{
+    CLEANUP(pod_spec_free_cleanup) struct pod_spec *spec = pod_spec_new();
+    struct pod_view view = {
+        .id = "p1", .state = POD_READY, .created_at = 12, .spec = spec, .handler = "auto"};
+    struct arena arena;
+
+    (void)state;
+    arena_init(&arena, 0);
+    free(spec->name);
+    spec->name = xstrdup("web");
+    kvs_set(&spec->annotations, "a", "line\nline");
+    spec->ns.network = NS_NODE;
+    Runtime__V1__PodSandboxStatus *host = over_the_wire(&pod_status_to_proto(&arena, &view)->base);
+    assert_non_null(host->network); /* present, but without an address */
+    assert_string_equal(host->network->ip, "");
+    assert_int_equal(host->linux->namespaces->options->network, RUNTIME__V1__NAMESPACE_MODE__NODE);
+    assert_int_equal(host->linux->namespaces->options->userns_options->mode,
+                     RUNTIME__V1__NAMESPACE_MODE__NODE);
+    assert_string_equal(host->annotations[0]->value, "line\nline");
+    assert_int_equal(host->created_at, 12);
+    protobuf_c_message_free_unpacked(&host->base, NULL);
+    (void)snprintf(view.ips[0], sizeof view.ips[0], "10.0.0.2");
+    (void)snprintf(view.ips[1], sizeof view.ips[1], "fd00::2");
+    view.n_ips = 2;
+    Runtime__V1__PodSandboxStatus *both = over_the_wire(&pod_status_to_proto(&arena, &view)->base);
+    assert_string_equal(both->network->ip, "10.0.0.2");
+    assert_int_equal(both->network->n_additional_ips, 1);
+    assert_string_equal(both->network->additional_ips[0]->ip, "fd00::2");
+    protobuf_c_message_free_unpacked(&both->base, NULL);
+    assert_non_null(strstr(pod_info_to_proto(&arena, &view), "\"state\":\"ready\""));
+    arena_done(&arena);
+}
+
+static void test_container(void **state)
+{
+    CLEANUP(container_spec_free_cleanup) struct container_spec *spec = container_spec_new();
+    static const int64_t groups[] = {5, 7};
+    char *digests[] = {(char *)"host/b@sha256:2", NULL};
+    struct image image = {.digests = digests};
+    struct container_view view = {.id = "c1",
+                                  .pod_id = "p1",
+                                  .state = CONTAINER_RUNNING,
+                                  .created_at = 1,
+                                  .started_at = 2,
+                                  .finished_at = 3,
+                                  .exit_code = 9,
+                                  .spec = spec,
+                                  .image_id = "sha256:1",
+                                  .image_ref = "host/b:1",
+                                  .log_path = "/l/c/0.log",
+                                  .reason = "Error",
+                                  .user = 5,
+                                  .group = 5,
+                                  .groups = groups,
+                                  .n_groups = 2};
+    struct arena arena;
+
+    (void)state;
+    arena_init(&arena, 0);
+    spec->mounts = xcalloc(1, sizeof *spec->mounts);
+    spec->n_mounts = 1;
+    spec->mounts[0] = (struct mount_spec){.container_path = xstrdup("/c"),
+                                          .host_path = xstrdup("/h"),
+                                          .image = xstrdup(""),
+                                          .image_sub_path = xstrdup(""),
+                                          .readonly = true,
+                                          .propagation = MOUNT_BIDIRECTIONAL};
+    spec->resources.cpu_shares = 512;
+    Runtime__V1__ContainerStatus *run =
+        over_the_wire(&container_status_to_proto(&arena, &view, &image)->base);
+    assert_int_equal(run->state, RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING);
+    assert_int_equal(run->started_at, 2);
+    assert_int_equal(run->finished_at, 0);
+    assert_int_equal(run->exit_code, 0);
+    assert_string_equal(run->image_id, "sha256:1");
+    assert_string_equal(run->image_ref, "host/b@sha256:2");
+    assert_string_equal(run->image->image, "host/b:1");
+    assert_int_equal(run->n_mounts, 1);
+    assert_true(run->mounts[0]->readonly);
+    assert_int_equal(run->mounts[0]->propagation,
+                     RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL);
+    assert_null(run->mounts[0]->image);
+    assert_int_equal(run->resources->linux->cpu_shares, 512);
+    assert_int_equal(run->user->linux->n_supplemental_groups, 2);
+    assert_int_equal(run->user->linux->supplemental_groups[1], 7);
+    protobuf_c_message_free_unpacked(&run->base, NULL);
+    view.state = CONTAINER_EXITED;
+    view.user = -1;
+    Runtime__V1__ContainerStatus *end =
+        over_the_wire(&container_status_to_proto(&arena, &view, NULL)->base);
+    assert_int_equal(end->exit_code, 9);
+    assert_int_equal(end->finished_at, 3);
+    assert_string_equal(end->reason, "Error");
+    assert_string_equal(end->image_ref, "sha256:1"); /* the image is gone */
+    assert_null(end->user);
+    protobuf_c_message_free_unpacked(&end->base, NULL);
+    Runtime__V1__Container *row = over_the_wire(&container_to_proto(&arena, &view)->base);
+    assert_string_equal(row->image_id, "sha256:1");
+    assert_non_null(row->image);
+    protobuf_c_message_free_unpacked(&row->base, NULL);
+    arena_done(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_image_user),
+                                       cmocka_unit_test(test_states), cmocka_unit_test(test_pod),
+                                       cmocka_unit_test(test_container)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
