@@ -47,7 +47,7 @@ var walls = []struct {
 	{regexp.MustCompile(`^grpc/`), []string{"cri", "cli"}},
 	{regexp.MustCompile(`^protobuf-c/|\.pb-c\.h$`), []string{"cri", "cli"}},
 	{regexp.MustCompile(`^sqlite3\.h$`), []string{"db"}},
-	{regexp.MustCompile(`^(netlink/|bpf/|linux/bpf)`), []string{"cni"}},
+	{regexp.MustCompile(`^(netlink/|bpf/)`), []string{"cni"}},
 	{regexp.MustCompile(`^curl/`), []string{"imagestore", "vmm"}},
 	{regexp.MustCompile(`^archive`), []string{"imagestore"}},
 	{regexp.MustCompile(`^uv\.h$`), []string{"base", "sandbox", "cri"}},
@@ -57,10 +57,12 @@ var walls = []struct {
 // exceptions are single edges with their reason.
 var exceptions = map[string]string{
 	// The daemon's main opens every folder and hands them to each other; the others of cri/ see sandbox and imagestore only.
-	"cri/main.c":   "opens db, cni and vmm",
-	"cri/config.c": "gathers every folder's option table",
-	"cri/daemon.h": "holds what main opened",
-	"cri/status.c": "reports the state of the network",
+	"cri/main.c":       "opens db, cni and vmm",
+	"cri/config.c":     "gathers every folder's option table",
+	"cri/config.h":     "holds every folder's configuration",
+	"cri/tests/fake.c": "stands in for what main opens",
+	"cri/daemon.h":     "holds what main opened",
+	"cri/status.c":     "reports the state of the network",
 }
 
 var include = regexp.MustCompile(`^\s*#\s*include\s*([<"])([^>"]+)[>"]`)

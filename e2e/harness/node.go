@@ -384,7 +384,7 @@ func (n *Node) config() string {
 		{"network.bin_dirs", tomlList(append(append([]string{}, n.Opt.CNIBin...), "/usr/lib/cni", "/opt/cni/bin"))},
 		{"network.cache_dir", strconv.Quote(n.Dir + "/cni-cache")},
 		{"image.certs_dir", strconv.Quote(n.Dir + "/certs.d")},
-		{"sandbox.cgroup_root", strconv.Quote("/" + n.Cgroup + "/pods")},
+		{"runtime.cgroup_root", strconv.Quote("/" + n.Cgroup + "/pods")},
 	}
 	for k, v := range n.Opt.Set {
 		if !reservedKey.MatchString(k) {

@@ -205,7 +205,7 @@ func runcNode(t *testing.T, text string) *h.Node {
 		t.Fatal(err)
 	}
 	n := h.NewNode(t, h.NodeOptions{Config: fmt.Sprintf("[handlers.fake]\nkind = \"runc\"\nprogram = %q\n", dir+"/fake"),
-		Set: map[string]string{"sandbox.runtime_timeout": "3"}})
+		Set: map[string]string{"runtime.timeout": "3"}})
 	n.Pull(t, h.BusyboxRef)
 	return n
 }
@@ -374,7 +374,7 @@ func TestDatabase(t *testing.T) {
 // TestFullDisk: no space during a pull and during a pod start; stop and remove work all the same.
 func TestFullDisk(t *testing.T) {
 	h.NeedUnicrid(t)
-	n := h.NewNode(t, h.NodeOptions{RootTmpfs: "24m", Set: map[string]string{"sandbox.reserve": `"1MiB"`}})
+	n := h.NewNode(t, h.NodeOptions{RootTmpfs: "24m", Set: map[string]string{"runtime.reserve_bytes": "1048576"}})
 	fill := func() {
 		f, err := os.Create(n.Root + "/filler")
 		if err != nil {
@@ -772,4 +772,20 @@ func rssKB(t *testing.T, pid int) int {
 	}
 	t.Fatal("no VmRSS")
 	return 0
+}
+
+// TestIdleSize: the release build's daemon, just started, and with pods.
+func TestIdleSize(t *testing.T) {
+	h.NeedUnicrid(t)
+	if os.Getenv("UNICRI_E2E_RELEASE") == "" {
+		t.Skip("release build only: sanitizers are large")
+	}
+	n := h.NewNode(t, h.NodeOptions{})
+	n.Pull(t, h.BusyboxRef)
+	time.Sleep(time.Second)
+	rss := rssKB(t, n.Pid())
+	t.Logf("resident %d KiB", rss)
+	if rss > 25*1024 {
+		t.Errorf("resident %d KiB idle, 25 MiB are allowed", rss)
+	}
 }
