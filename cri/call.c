@@ -125,7 +125,8 @@ static grpc_byte_buffer *receive(struct rpc *rpc)
 
 static void answer(struct rpc *rpc, const ProtobufCMessage *reply, const struct err *err)
 {
-    grpc_status_code code = grpc_status_of(err->code);
+    /* A handler may have met an error and answered all the same. */
+    grpc_status_code code = reply ? GRPC_STATUS_OK : grpc_status_of(err->code);
     grpc_slice details = grpc_slice_from_copied_string(err->msg);
     grpc_byte_buffer *message = NULL;
     grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};

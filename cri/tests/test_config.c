@@ -34,6 +34,7 @@ static void test_layers(void **state)
     autofree char *one = write_file(dir, "10-x.toml", "server.socket = \"/b\"\n");
     autofree char *two = write_file(dir, "20-x.toml", "server.socket = \"/c\"\n");
     autofree char *other = write_file(dir, "30-x.txt", "not toml at all");
+    assert_true(one && two && other);
     CLEANUP(config_free_cleanup) struct config *config = config_load(file, sets, &err);
     if (!config)
         fail_msg("%s", err.msg);
