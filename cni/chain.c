@@ -14,7 +14,7 @@
 #include "cni/cni_private.h"
 #include "cni/plugin.h"
 
-#define ARGS_MAX_BYTES  (1024 * 1024)
+#define ARGS_MAX_BYTES  ((size_t)1024 * 1024)
 #define GC_IFNAME       "eth0"
 #define ATTACHMENTS_MAX 100000
 
@@ -34,15 +34,15 @@ static void chain_done(struct chain *c)
 }
 #define autochain CLEANUP(chain_done) struct chain
 
-static void chain_start(struct chain *c, const struct cni *cni, const char *command,
-                        deadline_t deadline)
+static struct plugin_call call_for(const struct cni *cni, const struct conflist *list,
+                                   const char *command, deadline_t deadline)
 {
-    c->call = (struct plugin_call){
+    return (struct plugin_call){
         .command = command,
         .bin_dirs = cni->config->bin_dirs,
         .cache_dir = cni->cache_dir,
-        .network = c->list->name,
-        .version = c->list->version_name,
+        .network = list->name,
+        .version = list->version_name,
         .timeout = cni->config->timeout,
         .deadline = deadline,
     };
@@ -62,7 +62,7 @@ static int chain_open(struct chain *c, const struct cni *cni, const char *comman
     c->args = json_parse(args, strlen(args), ARGS_MAX_BYTES, "stored network arguments", err);
     if (!c->args)
         return -1;
-    chain_start(c, cni, command, deadline);
+    c->call = call_for(cni, c->list, command, deadline);
     c->call.capabilities = json_object_get(c->args, "capabilities");
     if (json_need_string(c->args, "id", &c->call.id, err) < 0 ||
         json_need_string(c->args, "netns", &c->call.netns, err) < 0 ||
@@ -248,7 +248,7 @@ int cni_gc(struct cni *cni, char *const *valid_ids, deadline_t deadline, struct 
         return -1;
     if (c.list->version < CNI_1_1_0 || c.list->disable_gc)
         return 0;
-    chain_start(&c, cni, "GC", deadline);
+    c.call = call_for(cni, c.list, "GC", deadline);
     c.call.attachments = valid;
     json_array_foreach(c.list->plugins, i,
                        plugin) if (plugin_call(&c.call, plugin, NULL, &why) < 0 &&
@@ -279,16 +279,15 @@ int cni_list_installed(const struct cni *cni, const struct conflist *list, struc
 int cni_list_status(const struct cni *cni, const struct conflist *list, deadline_t deadline,
                     struct err *err)
 {
-    struct chain c = {.list = (struct conflist *)(uintptr_t)list}; /* borrowed: not ended here */
+    struct plugin_call call = call_for(cni, list, "STATUS", deadline);
     json_t *plugin;
     size_t i;
 
     if (list->version < CNI_1_1_0)
         return 0;
-    chain_start(&c, cni, "STATUS", deadline);
     json_array_foreach(list->plugins, i, plugin)
     {
-        if (plugin_call(&c.call, plugin, NULL, err) < 0)
+        if (plugin_call(&call, plugin, NULL, err) < 0)
             return -1;
     }
     return 0;

@@ -20,7 +20,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-#define VERIFIER_LOG_BYTES (64 * 1024)
+#define VERIFIER_LOG_BYTES ((size_t)64 * 1024)
 #define LICENSE            "Apache-2.0"
 
 /* The object of bpf/guest_link.c. */

@@ -14,7 +14,7 @@
 
 #include "base/json.h"
 
-#define CONFLIST_MAX_BYTES   (1024 * 1024)
+#define CONFLIST_MAX_BYTES   ((size_t)1024 * 1024)
 #define CONFLIST_PLUGINS_MAX 32
 #define CONFLIST_FILES_MAX   65536
 #define CONFLIST_NAME_MAX    128

@@ -320,10 +320,19 @@ static pthread_mutex_t probe_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the two
 static int probed = -1;
 static char probe_why[2 * ERR_MSG_MAX_BYTES];
 
+static struct mode {
+    const char *name;
+    enum guest_link_mode mode;
+} modes[] = {
+    {"bpf", GUEST_LINK_BPF},
+    {"matchall", GUEST_LINK_MATCHALL},
+    {"u32", GUEST_LINK_U32},
+};
+
 /* In a namespace that ends with this call: can a filter of this kind be put on lo? */
 static int probe_kind(void *arg, struct err *err)
 {
-    const char *kind = arg;
+    const char *kind = ((const struct mode *)arg)->name;
     autortnl *nl = rtnl_open(err);
     struct classifier progs;
 
@@ -336,15 +345,6 @@ static int probe_kind(void *arg, struct err *err)
     return rtnl_filter_bpf(nl, LO_IFINDEX, RTNL_EGRESS, progs.from_lo, LO_IFINDEX, err);
 }
 
-static const struct {
-    const char *name;
-    enum guest_link_mode mode;
-} modes[] = {
-    {"bpf", GUEST_LINK_BPF},
-    {"matchall", GUEST_LINK_MATCHALL},
-    {"u32", GUEST_LINK_U32},
-};
-
 static void probe(void)
 {
     char *end = probe_why + sizeof(probe_why);
@@ -353,7 +353,7 @@ static void probe(void)
     for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
         struct err err = ERR_INIT;
 
-        if (netns_run(-1, probe_kind, (void *)(uintptr_t)modes[i].name, &err) == 0) {
+        if (netns_run(-1, probe_kind, &modes[i], &err) == 0) {
             probed = (int)modes[i].mode;
             return;
         }

@@ -78,15 +78,19 @@ static int lo_up(struct err *err)
     return 0;
 }
 
+struct pin {
+    const char *path;
+};
+
 /* Runs in the new namespace. */
 static int pin(void *arg, struct err *err)
 {
-    const char *path = arg;
+    const struct pin *p = arg;
 
     if (lo_up(err) < 0)
         return -1;
-    if (mount("/proc/thread-self/ns/net", path, "none", MS_BIND, NULL) < 0)
-        return err_sys(err, "mount the namespace on '%s'", path);
+    if (mount("/proc/thread-self/ns/net", p->path, "none", MS_BIND, NULL) < 0)
+        return err_sys(err, "mount the namespace on '%s'", p->path);
     return 0;
 }
 
@@ -109,12 +113,13 @@ static int make_mount_point(const char *path, struct err *err)
 int netns_create(const char *path, struct err *err)
 {
     struct err probe = ERR_INIT;
+    struct pin p = {.path = path};
     autofd int fd = netns_open(path, &probe);
 
     FAULT_POINT("netns.create");
     if (fd >= 0)
         return 0;
-    if (make_mount_point(path, err) < 0 || netns_run(-1, pin, (void *)(uintptr_t)path, err) < 0)
+    if (make_mount_point(path, err) < 0 || netns_run(-1, pin, &p, err) < 0)
         return err_wrap(err, "create network namespace");
     return 0;
 }

@@ -94,7 +94,8 @@ static int judge_result(const struct plugin_answer *a, json_t **ret, struct err 
     const char *version = NULL;
 
     if (a->truncated)
-        return err_set(err, ERR_UNAVAILABLE, "printed more than %d bytes", PLUGIN_OUTPUT_MAX_BYTES);
+        return err_set(err, ERR_UNAVAILABLE, "printed more than %zu bytes",
+                       PLUGIN_OUTPUT_MAX_BYTES);
     if (strspn(a->out, " \t\r\n") == a->out_len)
         return err_set(err, ERR_UNAVAILABLE, "printed no result");
     doc = json_parse(a->out, a->out_len, PLUGIN_OUTPUT_MAX_BYTES, "result", err);

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-#define PLUGIN_OUTPUT_MAX_BYTES (1024 * 1024)
+#define PLUGIN_OUTPUT_MAX_BYTES ((size_t)1024 * 1024)
 
 /* Everything that is the same for all plugins of a chain. All borrowed. */
 struct plugin_call {

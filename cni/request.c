@@ -117,7 +117,7 @@ static int put_rate(json_t *bandwidth, const struct kvs *annotations, const char
                     const char *rate, const char *burst, struct err *err)
 {
     const char *s = annotations ? kvs_get(annotations, key) : NULL;
-    uint64_t v;
+    uint64_t v = 0;
 
     if (!s)
         return 0;

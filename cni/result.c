@@ -35,7 +35,7 @@ static int parse_cidr(const char *s, int *ret_family, char ret[INET6_ADDRSTRLEN]
                       const char *what, struct err *err)
 {
     const char *slash = strchr(s, '/');
-    unsigned long long prefix;
+    unsigned long long prefix = 0;
     autofree char *ip = NULL;
 
     if (!slash)
@@ -54,7 +54,7 @@ static int parse_gateway(const json_t *obj, const char *key, int family, char re
                          const char *what, struct err *err)
 {
     const char *s = NULL;
-    int gateway_family;
+    int gateway_family = 0;
 
     *ret = '\0';
     if (json_opt_string(obj, key, &s, err) < 0)
@@ -98,7 +98,7 @@ static int find_interface(const json_t *doc, const char *ifname, struct cni_resu
         return err_set(err, ERR_INVALID, "'interfaces': more than %d", INTERFACES_MAX);
     json_array_foreach(list, i, item)
     {
-        const char *name, *sandbox = NULL, *mac = NULL;
+        const char *name = NULL, *sandbox = NULL, *mac = NULL;
         int64_t mtu = 0;
 
         if (!json_is_object(item))
@@ -123,7 +123,7 @@ static int find_interface(const json_t *doc, const char *ifname, struct cni_resu
 static int parse_address(const json_t *item, int64_t index, size_t n_interfaces,
                          struct cni_address *ret, bool *ret_ours, struct err *err)
 {
-    const char *cidr, *version = NULL;
+    const char *cidr = NULL, *version = NULL;
     int64_t of = -1;
 
     if (!json_is_object(item))
@@ -158,7 +158,7 @@ static int parse_ips(const json_t *doc, int64_t index, size_t n_interfaces, stru
     json_array_foreach(list, i, item)
     {
         struct cni_address a = {0};
-        bool ours;
+        bool ours = false;
 
         if (parse_address(item, index, n_interfaces, &a, &ours, err) < 0)
             return err_wrap(err, "ips[%zu]", i);
@@ -186,9 +186,9 @@ static int parse_routes(const json_t *doc, struct cni_result *ret, struct err *e
     json_array_foreach(list, i, item)
     {
         struct cni_route *r = &ret->routes[i];
-        char ip[INET6_ADDRSTRLEN];
-        const char *dst;
-        int family, prefix;
+        char ip[INET6_ADDRSTRLEN] = "";
+        const char *dst = NULL;
+        int family = 0, prefix = 0;
 
         if (!json_is_object(item))
             return err_set(err, ERR_INVALID, "routes[%zu]: not an object", i);
@@ -207,8 +207,8 @@ int cni_result_parse(const char *json, const char *ifname, struct cni_result *re
     autojson *doc = json_parse(json, strlen(json), PLUGIN_OUTPUT_MAX_BYTES, "CNI result", err);
     autofree struct cni_result *r = XNEW(struct cni_result);
     const char *version = NULL;
-    int64_t index;
-    size_t n;
+    int64_t index = -1;
+    size_t n = 0;
 
     if (!doc)
         return -1;

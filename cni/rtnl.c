@@ -102,9 +102,11 @@ static struct nlattr *nest(struct nl_msg *msg, int type)
 static struct nl_msg *message(int type, int flags, const void *header, size_t len)
 {
     struct nl_msg *msg = nlmsg_alloc_simple(type, flags | NLM_F_REQUEST);
+    void *p = msg ? nlmsg_reserve(msg, len, NLMSG_ALIGNTO) : NULL;
 
-    if (!msg || nlmsg_append(msg, (void *)(uintptr_t)header, len, NLMSG_ALIGNTO) < 0)
+    if (!p)
         abort();
+    memcpy(p, header, len);
     return msg;
 }
 

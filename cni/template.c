@@ -16,7 +16,7 @@
 #include "base/strbuf.h"
 #include "cni/cni_private.h"
 
-#define TEMPLATE_MAX_BYTES (1024 * 1024)
+#define TEMPLATE_MAX_BYTES ((size_t)1024 * 1024)
 #define TEMPLATE_TARGET    "10-unicri.conflist"
 #define CIDRS_MAX          8
 #define CIDR_MAX_BYTES     64

@@ -172,7 +172,9 @@ static void guest_ip(struct fake_guest *g, uint8_t *frame, size_t len, bool v6)
 static void *guest_thread(void *arg)
 {
     struct fake_guest *g = arg;
-    static _Thread_local uint8_t frame[65536] __attribute__((aligned(8)));
+    /* IP headers stand at a multiple of four. */
+    static _Thread_local uint8_t buf[65536 + 2] __attribute__((aligned(8)));
+    uint8_t *frame = buf + 2;
 
     while (!g->stop) {
         struct pollfd p = {.fd = g->tap, .events = POLLIN};
@@ -181,7 +183,7 @@ static void *guest_thread(void *arg)
 
         if (poll(&p, 1, 50) <= 0)
             continue;
-        n = read(g->tap, frame, sizeof(frame));
+        n = read(g->tap, frame, sizeof(buf) - 2);
         if (n < ETH_HLEN + 8)
             continue;
         if (memcmp(frame + ETH_ALEN, g->tap_mac, ETH_ALEN) == 0)
