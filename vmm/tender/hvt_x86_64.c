@@ -164,8 +164,7 @@ static int explain_exit(const struct tender *t, const struct kvm_run *run, struc
     case KVM_EXIT_SHUTDOWN:
         return fault_set(f, STATUS_GUEST_FAULT, "guest: triple fault at rip 0x%llx", rip);
     case KVM_EXIT_MMIO:
-        return fault_set(f, STATUS_GUEST_FAULT,
-                         "guest: forbidden access to 0x%llx at rip 0x%llx",
+        return fault_set(f, STATUS_GUEST_FAULT, "guest: forbidden access to 0x%llx at rip 0x%llx",
                          (unsigned long long)run->mmio.phys_addr, rip);
     case KVM_EXIT_HLT:
         return fault_set(f, STATUS_GUEST_FAULT, "guest: stopped its processor at rip 0x%llx", rip);

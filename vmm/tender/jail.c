@@ -139,7 +139,7 @@ static void add_devices(struct filter *p, const struct tender *t, bool spt)
     }
 }
 
-int jail_spt(const struct tender *t, struct fault *f)
+int jail_spt(const struct tender *t, const struct last_ranges *gone, struct fault *f)
 {
     static struct filter prog; /* 32 KiB of zeroes that cost only the pages written */
     struct filter_rule const wait = {
@@ -155,6 +155,14 @@ int jail_spt(const struct tender *t, struct fault *f)
     struct filter_rule const tls = {SYS_arch_prctl, ALLOW, {ARG_INT(0, ARCH_SET_FS)}};
     filter_add(&prog, &tls);
 #endif
+    /* Made once, before the guest; a guest that repeats them unmaps what is not there. */
+    for (unsigned i = 0; i < 2; i++) {
+        struct filter_rule const unmap = {
+            SYS_munmap,
+            ALLOW,
+            {ARG_EQUAL(0, gone->piece[i].start), ARG_EQUAL(1, gone->piece[i].len)}};
+        filter_add(&prog, &unmap);
+    }
     if (filter_finish(&prog, f) != 0)
         return -1;
     return filter_install(&prog, f);

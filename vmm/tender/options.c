@@ -258,7 +258,11 @@ int options_parse(char *const *argv, struct options *o, struct fault *f)
 {
     char *const *arg = argv;
 
-    memset(o, 0, offsetof(struct options, cmdline));
+    /* Field by field: clearing the whole table would touch pages for devices that are not there. */
+    o->backend = BACKEND_NONE;
+    o->mem_size = 0;
+    o->devices = 0;
+    o->name = NULL;
     o->kernel_fd = -1;
     o->kvm_fd = -1;
     o->cmdline[0] = '\0';

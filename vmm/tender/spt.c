@@ -60,14 +60,32 @@ static void put_boot_info(struct tender *t, const char *cmdline)
     memcpy((void *)(t->mem.host + SOLO5_SPT_BOOT_INFO), &bi, sizeof(bi));
 }
 
+/* From the linker. */
+extern const char __executable_start[], _end[];
+
+static void find_pieces(struct last_ranges *gone)
+{
+    uint64_t const mask = ~(uint64_t)(ELF_PAGE - 1);
+    uint64_t begin = (uintptr_t)__executable_start & mask;
+    uint64_t end = ((uintptr_t)_end + ELF_PAGE - 1) & mask;
+    uint64_t last = (uintptr_t)tender_last_page;
+
+    gone->piece[0].start = begin;
+    gone->piece[0].len = last - begin;
+    gone->piece[1].start = last + ELF_PAGE;
+    gone->piece[1].len = end - gone->piece[1].start;
+}
+
 int spt_run(struct tender *t, const char *cmdline, struct fault *f)
 {
     uint64_t entry = t->image.entry, stack = t->mem.size - STACK_BELOW_TOP;
+    struct last_ranges gone; /* on the stack, which stays: ps reads the arguments there */
 
     if (make_wait_set(t, f) != 0)
         return -1;
     put_boot_info(t, cmdline);
-    if (signals_setup(f) != 0 || jail_spt(t, f) != 0)
+    find_pieces(&gone);
+    if (signals_setup(f) != 0 || jail_spt(t, &gone, f) != 0)
         return -1;
-    spt_enter(entry, stack, SOLO5_SPT_BOOT_INFO);
+    tender_last_enter(entry, stack, SOLO5_SPT_BOOT_INFO, &gone);
 }

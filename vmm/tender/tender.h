@@ -120,8 +120,8 @@ void *mem_at(const struct guest_mem *m, uint64_t addr, uint64_t len);
 void mem_boot_strings(const struct guest_mem *m, const struct manifest *mft, const char *cmdline,
                       uint64_t at, uint64_t *ret_mft, uint64_t *ret_cmdline);
 
-/* ---- spt.c, spt_ARCH.c
- * ---------------------------------------------------------------------------------- */
+/* ---- spt.c
+ * ---------------------------------------------------------------------------------------------- */
 
 #define SPT_MEM_MAX (UINT64_C(64) << 30) /* bytes */
 
@@ -130,10 +130,30 @@ void mem_boot_strings(const struct guest_mem *m, const struct manifest *mft, con
  */
 int spt_run(struct tender *t, const char *cmdline, struct fault *f) TENDER_MUST_CHECK;
 
+/* ---- last_ARCH.S
+ * ---------------------------------------------------------------------------------------- */
+
+/* The two pieces of the program around the page that stays under spt. */
+struct last_ranges {
+    struct {
+        uint64_t start;
+        uint64_t len;
+    } piece[2];
+};
+
+/* Begins the page that stays; it is ELF_PAGE bytes long. */
+extern const char tender_last_page[];
+
 /**
- * spt_enter() - jump into the guest with the published registers. spt_ARCH.c.
+ * tender_last_signal() - signal handler that ends the process with 128 + @sig.
  */
-_Noreturn void spt_enter(uint64_t entry, uint64_t stack, uint64_t boot_info);
+void tender_last_signal(int sig);
+
+/**
+ * tender_last_enter() - unmap @gone and jump into the guest with the published registers.
+ */
+_Noreturn void tender_last_enter(uint64_t entry, uint64_t stack, uint64_t boot_info,
+                                 const struct last_ranges *gone);
 
 /* ---- hvt.c, hvt_ARCH.c
  * ---------------------------------------------------------------------------------- */
@@ -173,7 +193,7 @@ int hvt_cpu_run(struct tender *t, struct fault *f) TENDER_MUST_CHECK;
  * --------------------------------------------------------------------------------------------- */
 
 /**
- * jail_check() - refuse to run under a personality in which readable memory is executable; forbid
+ * jail_prepare() - refuse to run under a personality in which readable memory is executable; forbid
  * core dumps and tracing by equals; close descriptors that belong to no device.
  */
 int jail_prepare(const struct tender *t, const struct options *o,
@@ -183,7 +203,8 @@ int jail_prepare(const struct tender *t, const struct options *o,
  * jail_spt(), jail_hvt() - install the system call filter. From here on only what the filter lists
  * works.
  */
-int jail_spt(const struct tender *t, struct fault *f) TENDER_MUST_CHECK;
+int jail_spt(const struct tender *t, const struct last_ranges *gone,
+             struct fault *f) TENDER_MUST_CHECK;
 int jail_hvt(const struct tender *t, struct fault *f) TENDER_MUST_CHECK;
 
 /* ---- signal_ARCH.c
