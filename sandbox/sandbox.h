@@ -2,13 +2,15 @@
 /*
  * sandbox - pods and containers: the engine behind the CRI. Facade of the folder.
  *
- * A call is a request to reach a state. The work is a job keyed by the object (a pod by namespace, name, uid and attempt;
- * a container by pod, name and attempt): a duplicate joins the job that runs, or gets the result of the one that
- * ended. A caller whose client goes away or whose deadline passes leaves; the job goes on, and the name is never blocked.
- * Rows come first, effects second; a pod or container whose row says CREATING or REMOVING at start is cleaned away.
+ * A call is a request to reach a state. The work is a job keyed by the object (a pod by namespace,
+ * name, uid and attempt; a container by pod, name and attempt): a duplicate joins the job that
+ * runs, or gets the result of the one that ended. A caller whose client goes away or whose deadline
+ * passes leaves; the job goes on, and the name is never blocked. Rows come first, effects second; a
+ * pod or container whose row says CREATING or REMOVING at start is cleaned away.
  *
  * Lists and statuses answer from memory, without I/O and without waiting for any job.
- * Thread: any worker; calls may block up to their deadline. Lock order: engine < pod < container < db.
+ * Thread: any worker; calls may block up to their deadline. Lock order: engine < pod < container <
+ * db.
  */
 #ifndef UNICRI_SANDBOX_SANDBOX_H
 #define UNICRI_SANDBOX_SANDBOX_H
@@ -27,28 +29,33 @@ struct imagestore;
 struct loop;
 
 struct sandbox_config {
-    char *root_dir, *run_dir;   /* durable and per-boot state; set from the daemon's own options */
-    char *monitor_program;      /* unicri-monitor; "" = beside the daemon */
-    char *default_handler;      /* what "" means: "auto", "runc", or a driver's name */
-    json_t *handlers;           /* [handlers.NAME]: kind = "runc" | "auto" | driver, program, root, pod_annotations ... */
-    char *cgroup_root;          /* parent when a request names none: "/unicri" */
-    char *cgroup_driver;        /* "cgroupfs" or "systemd" */
-    uint64_t log_line_max;      /* 16 KiB: longer lines become P...F */
-    nsec_t runtime_timeout;     /* for one call of an OCI runtime */
-    int64_t reserve_bytes;      /* kept free so that stop and remove work on a full disk */
+    char *root_dir, *run_dir; /* durable and per-boot state; set from the daemon's own options */
+    char *monitor_program;    /* unicri-monitor; "" = beside the daemon */
+    char *default_handler;    /* what "" means: "auto", "runc", or a driver's name */
+    json_t *handlers;         /* [handlers.NAME]: kind = "runc" | "auto" | driver, program, root,
+                                 pod_annotations ... */
+    char *cgroup_root;        /* parent when a request names none: "/unicri" */
+    char *cgroup_driver;      /* "cgroupfs" or "systemd" */
+    uint64_t log_line_max;    /* 16 KiB: longer lines become P...F */
+    nsec_t runtime_timeout;   /* for one call of an OCI runtime */
+    int64_t reserve_bytes;    /* kept free so that stop and remove work on a full disk */
 };
 extern const struct option sandbox_options[];
 extern const size_t sandbox_options_n;
 extern struct metric *const sandbox_metrics[];
 
-/** engine_open() - loads the rows, recovers pods, containers and networks (reboot included) and starts watching exits. A bad row is
- * quarantined and logged. All arguments are borrowed until engine_close(). */
-struct engine *engine_open(const struct sandbox_config *config, struct db *db, struct cni *cni, struct vmm *vmm,
-                           struct imagestore *images, struct loop *loop, struct err *err);
-/** engine_close() - lets go; workloads live on with their monitors. */
+/** engine_open() - loads the rows, recovers pods, containers and networks (reboot included) and
+ * starts watching exits. A bad row is quarantined and logged. All arguments are borrowed until
+ * engine_close(). */
+struct engine *engine_open(const struct sandbox_config *config, struct db *db, struct cni *cni,
+                           struct vmm *vmm, struct imagestore *images, struct loop *loop,
+                           struct err *err);
+/** engine_close() - lets go; workloads live on with their monitors. After loop_run() has returned
+ * and no call is in flight. */
 void engine_close(struct engine *engine);
 
-/* What a call waits for: its deadline, and whether its client is still there (polled, may be NULL). */
+/* What a call waits for: its deadline, and whether its client is still there (polled, may be NULL).
+ */
 struct caller {
     deadline_t deadline;
     bool (*cancelled)(void *arg);
@@ -77,29 +84,43 @@ struct pod_view {
 void pod_view_done(struct pod_view *view);
 void pod_views_free(struct pod_view *views, size_t n);
 
-/** pod_run() - RunPodSandbox. The spec is copied. ret_id: ID_LEN + 1 bytes. A changed request with a key in use: EXISTS
- * unless the old attempt is gone. Errors name the step: "network: plugin 'bridge': ...". */
-int pod_run(struct engine *engine, const struct pod_spec *spec, const struct caller *caller, char *ret_id, struct err *err) MUST_CHECK;
-/** pod_stop() - containers killed, network released or its DEL owed, processes dead; the record stays. Unknown id: success. */
-int pod_stop(struct engine *engine, const char *id, const struct caller *caller, struct err *err) MUST_CHECK;
+/** pod_run() - RunPodSandbox. The spec is copied. ret_id: ID_LEN + 1 bytes. A changed request with
+ * a key in use: EXISTS unless the old attempt is gone. Errors name the step: "network: plugin
+ * 'bridge': ...". */
+int pod_run(struct engine *engine, const struct pod_spec *spec, const struct caller *caller,
+            char *ret_id, struct err *err) MUST_CHECK;
+/** pod_stop() - containers killed, network released or its DEL owed, processes dead; the record
+ * stays. Unknown id: success. */
+int pod_stop(struct engine *engine, const char *id, const struct caller *caller,
+             struct err *err) MUST_CHECK;
 /** pod_remove() - stop, then containers and record go. Unknown id: success. */
-int pod_remove(struct engine *engine, const char *id, const struct caller *caller, struct err *err) MUST_CHECK;
+int pod_remove(struct engine *engine, const char *id, const struct caller *caller,
+               struct err *err) MUST_CHECK;
 /** pod_get() - by id. Errors: NOT_FOUND. */
-int pod_get(struct engine *engine, const char *id, struct pod_view *ret, struct err *err) MUST_CHECK;
+int pod_get(struct engine *engine, const char *id, struct pod_view *ret,
+            struct err *err) MUST_CHECK;
 
 struct list_filter {
-    const char *id;             /* prefix; NULL or "" = all */
-    const char *pod_id;         /* containers only; prefix */
-    int state;                  /* CRI's enum value, -1 = all */
-    const struct kvs *labels;   /* all must match; NULL = all */
+    const char *id;           /* prefix; NULL or "" = all */
+    const char *pod_id;       /* containers only; prefix */
+    int state;                /* CRI's enum value, -1 = all */
+    const struct kvs *labels; /* all must match; NULL = all */
 };
-/** pod_list() - newest first; pods that are being created are not listed until they are READY. Caller: pod_views_free(). */
+/** pod_list() - newest first; pods that are being created are not listed until they are READY.
+ * Caller: pod_views_free(). */
 size_t pod_list(struct engine *engine, const struct list_filter *filter, struct pod_view **ret);
 
 /* ---------------------------------------------------------- containers */
 
-enum container_state { CONTAINER_CREATING, CONTAINER_CREATED, CONTAINER_STARTING, CONTAINER_RUNNING, CONTAINER_STOPPING,
-                       CONTAINER_EXITED, CONTAINER_REMOVING };
+enum container_state {
+    CONTAINER_CREATING,
+    CONTAINER_CREATED,
+    CONTAINER_STARTING,
+    CONTAINER_RUNNING,
+    CONTAINER_STOPPING,
+    CONTAINER_EXITED,
+    CONTAINER_REMOVING
+};
 
 struct container_view {
     char id[65], pod_id[65];
@@ -121,17 +142,25 @@ struct container_view {
 void container_view_done(struct container_view *view);
 void container_views_free(struct container_view *views, size_t n);
 
-int container_create(struct engine *engine, const struct container_spec *spec, const struct caller *caller, char *ret_id,
-                     struct err *err) MUST_CHECK;
-int container_start(struct engine *engine, const char *id, const struct caller *caller, struct err *err) MUST_CHECK;
-/** container_stop() - stop signal, then after `grace` SIGKILL. A later call with less grace shortens the wait. Unknown or ended: success. */
-int container_stop(struct engine *engine, const char *id, nsec_t grace, const struct caller *caller, struct err *err) MUST_CHECK;
+int container_create(struct engine *engine, const struct container_spec *spec,
+                     const struct caller *caller, char *ret_id, struct err *err) MUST_CHECK;
+int container_start(struct engine *engine, const char *id, const struct caller *caller,
+                    struct err *err) MUST_CHECK;
+/** container_stop() - stop signal, then after `grace` SIGKILL. A later call with less grace
+ * shortens the wait. Unknown or ended: success. */
+int container_stop(struct engine *engine, const char *id, nsec_t grace, const struct caller *caller,
+                   struct err *err) MUST_CHECK;
 /** container_remove() - kills it when it runs. Unknown: success. */
-int container_remove(struct engine *engine, const char *id, const struct caller *caller, struct err *err) MUST_CHECK;
-int container_get(struct engine *engine, const char *id, struct container_view *ret, struct err *err) MUST_CHECK;
-size_t container_list(struct engine *engine, const struct list_filter *filter, struct container_view **ret);
+int container_remove(struct engine *engine, const char *id, const struct caller *caller,
+                     struct err *err) MUST_CHECK;
+int container_get(struct engine *engine, const char *id, struct container_view *ret,
+                  struct err *err) MUST_CHECK;
+size_t container_list(struct engine *engine, const struct list_filter *filter,
+                      struct container_view **ret);
 
-#define EXEC_OUTPUT_MAX_BYTES (16 * 1024 * 1024 - 64 * 1024) /* both streams together: the client's message limit less framing */
+#define EXEC_OUTPUT_MAX_BYTES                                                                      \
+    (16 * 1024 * 1024 -                                                                            \
+     64 * 1024) /* both streams together: the client's message limit less framing */
 
 struct exec_result {
     char *out, *errout; /* owned, binary */
@@ -139,10 +168,12 @@ struct exec_result {
     int exit_code;
 };
 void exec_result_done(struct exec_result *result);
-/** container_exec_sync() - run argv in a running container; timeout 0 = none. At the timeout the whole process tree of the exec is
- * killed and the error is DEADLINE. UNSUPPORTED for a unikernel, saying what to do instead. */
-int container_exec_sync(struct engine *engine, const char *id, char *const *argv, nsec_t timeout, const struct caller *caller,
-                        struct exec_result *ret, struct err *err) MUST_CHECK;
+/** container_exec_sync() - run argv in a running container; timeout 0 = none. At the timeout the
+ * whole process tree of the exec is killed and the error is DEADLINE. UNSUPPORTED for a unikernel,
+ * saying what to do instead. */
+int container_exec_sync(struct engine *engine, const char *id, char *const *argv, nsec_t timeout,
+                        const struct caller *caller, struct exec_result *ret,
+                        struct err *err) MUST_CHECK;
 /** container_reopen_log() - the new file exists when it returns. Errors: STATE when not running. */
 int container_reopen_log(struct engine *engine, const char *id, struct err *err) MUST_CHECK;
 
@@ -154,13 +185,15 @@ struct handler_view {
     bool recursive_readonly, user_namespaces;
     char *unavailable; /* owned: why this host cannot run it, or NULL */
 };
-/** engine_handlers() - all of the configuration, the default ("") first. Caller: handler_views_free(). */
+/** engine_handlers() - all of the configuration, the default ("") first. Caller:
+ * handler_views_free(). */
 size_t engine_handlers(struct engine *engine, struct handler_view **ret);
 void handler_views_free(struct handler_view *views, size_t n);
 /** engine_ready() - can containers be run? Else *ret_why, owned by the caller. */
 bool engine_ready(struct engine *engine, char **ret_why);
-/** engine_census() - what this daemon has made and not yet undone, as JSON (cgroups, netns, mounts, taps, monitors, owed DELs): the
- * leak census for metrics and `unicri info`. Owned by the caller. */
+/** engine_census() - what this daemon has made and not yet undone, as JSON (cgroups, netns, mounts,
+ * taps, monitors, owed DELs): the leak census for metrics and `unicri info`. Owned by the caller.
+ */
 char *engine_census(struct engine *engine);
 
 #endif

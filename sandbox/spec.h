@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spec - what a client asked for, as plain C: the CRI's PodSandboxConfig and ContainerConfig without protobuf.
+ * spec - what a client asked for, as plain C: the CRI's PodSandboxConfig and ContainerConfig
+ * without protobuf.
  *
- * cri/to_spec fills these from requests (values checked there: enums, bounds, UTF-8 where a file depends on it); they are
- * immutable afterwards, stored as JSON in the row's `spec`, and read back at start. Optional strings are "" when
- * unset, vectors NULL when empty. Everything is owned by the struct. Part of the facade (sandbox.h includes it).
+ * cri/to_spec fills these from requests (values checked there: enums, bounds, UTF-8 where a file
+ * depends on it); they are immutable afterwards, stored as JSON in the row's `spec`, and read back
+ * at start. Optional strings are "" when unset, vectors NULL when empty. Everything is owned by the
+ * struct. Part of the facade (sandbox.h includes it).
  */
 #ifndef UNICRI_SANDBOX_SPEC_H
 #define UNICRI_SANDBOX_SPEC_H
@@ -15,7 +17,12 @@
 
 #include "base/mem.h"
 
-enum ns_mode { NS_POD, NS_CONTAINER, NS_NODE, NS_TARGET }; /* the CRI's NamespaceMode, same numbers */
+enum ns_mode {
+    NS_POD,
+    NS_CONTAINER,
+    NS_NODE,
+    NS_TARGET
+}; /* the CRI's NamespaceMode, same numbers */
 
 struct ns_options {
     enum ns_mode network, pid, ipc;
@@ -23,7 +30,7 @@ struct ns_options {
     bool userns; /* userns_options present with mode POD */
     struct id_map {
         uint32_t host_id, container_id, length;
-    } *uids, *gids;
+    } * uids, *gids;
     size_t n_uids, n_gids;
 };
 
@@ -56,7 +63,7 @@ struct linux_resources {
     struct hugepage_limit {
         char *page_size;
         uint64_t limit;
-    } *hugepages;
+    } * hugepages;
     size_t n_hugepages;
     struct kvs unified;
 };
@@ -98,20 +105,20 @@ struct container_spec {
     char *pod_id;
     char *name;
     uint32_t attempt;
-    char *image;                /* as given: id, digest or tag */
+    char *image; /* as given: id, digest or tag */
     char *user_specified_image;
     char **command, **args;
     char *working_dir;
     struct env_var {
         char *key;
         char *value; /* may hold any byte but NUL */
-    } *envs;
+    } * envs;
     size_t n_envs;
     struct mount_spec *mounts;
     size_t n_mounts;
     struct device_spec {
         char *container_path, *host_path, *permissions;
-    } *devices;
+    } * devices;
     size_t n_devices;
     char **cdi_devices;
     struct kvs labels, annotations;

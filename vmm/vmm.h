@@ -161,6 +161,9 @@ struct vmm; /* the drivers with their configuration */
 struct vmm *vmm_open(const struct vmm_config *config, struct err *err);
 void vmm_close(struct vmm *vmm);
 
+/** vmm_jail_uids() - the range of the configuration from which the caller of vmm_plan() picks a uid of its own for each guest. */
+void vmm_jail_uids(const struct vmm *vmm, uint32_t *ret_first, uint32_t *ret_count);
+
 /**
  * vmm_handler_find() - by driver name ("tender-spt", "tender-hvt"), or for `guest` the first driver that this host has and that
  * accepts it when `name` is "auto". Errors: NOT_FOUND (unknown name), UNSUPPORTED (why no driver can run it).

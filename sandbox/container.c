@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* container - see container.h: state table, references, tables, row, views. */
+#include "sandbox/container.h"
+
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "sandbox/runtime.h"
+
+#define TO(s) STATE_BIT(CONTAINER_##s)
+static const struct state_row container_rows[] = {
+    [CONTAINER_CREATING] = {"CREATING", TO(CREATED) | TO(REMOVING)},
+    [CONTAINER_CREATED] = {"CREATED", TO(STARTING) | TO(EXITED) | TO(REMOVING)},
+    [CONTAINER_STARTING] = {"STARTING", TO(RUNNING) | TO(EXITED)},
+    [CONTAINER_RUNNING] = {"RUNNING", TO(STOPPING) | TO(EXITED)},
+    [CONTAINER_STOPPING] = {"STOPPING", TO(EXITED)},
+    [CONTAINER_EXITED] = {"EXITED", TO(REMOVING)},
+    [CONTAINER_REMOVING] = {"REMOVING", 0},
+};
+const struct state_table container_states = {
+    .what = "container", .rows = container_rows, .n = ARRAY_SIZE(container_rows)};
+
+/* ----------------------------------------------------------------- references */
+
+struct container *container_new(struct pod *pod, const char *id, struct container_spec *spec)
+{
+    struct engine *engine = pod->engine;
+    struct container *c = XNEW(struct container);
+
+    c->engine = engine;
+    c->pod = pod_ref(pod);
+    c->spec = spec;
+    c->handler = pod->handler;
+    c->refs = 1;
+    c->state = CONTAINER_CREATING;
+    c->user = c->group = -1;
+    c->guest_link.tap_fd = -1;
+    (void)snprintf(c->id, sizeof(c->id), "%s", id);
+    c->image_id = xstrdup("");
+    c->image_ref = xstrdup("");
+    c->runtime_name = xstrdup("");
+    c->run_dir = path_join(engine->containers_dir, id);
+    c->rootfs_dir = path_join(engine->rootfs_dir, id);
+    c->cgroup = path_join(pod->cgroup, id);
+    c->log_path = *spec->log_path && *pod->spec->log_directory
+                      ? path_join(pod->spec->log_directory, spec->log_path)
+                      : xstrdup("");
+    return c;
+}
+
+struct container *container_ref(struct container *c)
+{
+    c->refs++;
+    return c;
+}
+
+void container_unref(struct container *c)
+{
+    if (--c->refs)
+        return;
+    pod_unref(c->pod);
+    container_spec_free(c->spec);
+    if (c->image)
+        image_unref(c->image);
+    guest_free(c->guest);
+    (void)close_fd(c->guest_link.tap_fd);
+    free(c->image_id);
+    free(c->image_ref);
+    free(c->log_path);
+    free(c->runtime_name);
+    free(c->run_dir);
+    free(c->rootfs_dir);
+    free(c->cgroup);
+    free(c->groups);
+    free(c);
+}
+
+struct container *container_find(struct engine *engine, const char *id)
+{
+    mutex_lock(&engine->lock);
+
+    struct container *c = idmap_get(&engine->containers_by_id, id);
+
+    if (c)
+        (void)container_ref(c);
+    mutex_unlock(&engine->lock);
+    return c;
+}
+
+size_t containers_of(struct engine *engine, const struct pod *pod, struct container ***ret)
+{
+    struct container *c;
+    size_t n = 0;
+
+    mutex_lock(&engine->lock);
+    *ret = xcalloc(engine->containers_by_id.live + 1, sizeof(**ret));
+    TAILQ_FOREACH(c, &engine->containers, link)
+    if (!pod || c->pod == pod)
+        (*ret)[n++] = container_ref(c);
+    mutex_unlock(&engine->lock);
+    return n;
+}
+
+void containers_free(struct container **list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        container_unref(list[i]);
+    free(list);
+}
+
+void container_list_add(struct container *c)
+{
+    struct engine *engine = c->engine;
+
+    mutex_lock(&engine->lock);
+    c->in_table = true;
+    idmap_put(&engine->containers_by_id, c->id, container_ref(c));
+    TAILQ_INSERT_HEAD(&engine->containers, c, link);
+    mutex_unlock(&engine->lock);
+}
+
+void container_list_remove(struct container *c)
+{
+    struct engine *engine = c->engine;
+    bool was;
+
+    mutex_lock(&engine->lock);
+    was = c->in_table;
+    if (was) {
+        c->in_table = false;
+        idmap_remove(&engine->containers_by_id, c->id);
+        TAILQ_REMOVE(&engine->containers, c, link);
+    }
+    cond_broadcast(&engine->changed);
+    mutex_unlock(&engine->lock);
+    if (was)
+        container_unref(c);
+}
+
+/* -------------------------------------------------------------- state and row */
+
+static void move_memory(struct container *c, enum container_state to)
+{
+    mutex_lock(&c->engine->lock);
+    state_move(&container_states, &c->state, to, c->id);
+    cond_broadcast(&c->engine->changed);
+    mutex_unlock(&c->engine->lock);
+}
+
+int container_move(struct container *c, enum container_state to, struct err *err)
+{
+    if (container_state(c) == to)
+        return 0;
+    if (db_container_set_state(c->engine->db, c->id, to, err) < 0)
+        return -1;
+    move_memory(c, to);
+    return 0;
+}
+
+enum container_state container_state(struct container *c)
+{
+    mutex_lock(&c->engine->lock);
+
+    enum container_state state = (enum container_state)c->state;
+
+    mutex_unlock(&c->engine->lock);
+    return state;
+}
+
+int container_set_running(struct container *c, struct err *err)
+{
+    nsec_t now = clock_wall();
+
+    if (db_container_started(c->engine->db, c->id, CONTAINER_RUNNING, now, err) < 0)
+        return -1;
+    mutex_lock(&c->engine->lock);
+    c->started_at = now;
+    if (c->state == CONTAINER_STARTING)
+        state_move(&container_states, &c->state, CONTAINER_RUNNING, c->id);
+    cond_broadcast(&c->engine->changed);
+    mutex_unlock(&c->engine->lock);
+    return 0;
+}
+
+void container_set_exited(struct container *c, nsec_t finished_at, int exit_code,
+                          const char *reason, const char *message)
+{
+    struct engine *engine = c->engine;
+    struct err err = ERR_INIT;
+
+    if (container_state(c) == CONTAINER_EXITED)
+        return;
+    if (db_container_exited(engine->db, c->id, CONTAINER_EXITED, finished_at, exit_code, reason,
+                            message, &err) < 0) {
+        log_error("container %s: record its exit: %s", c->id, err.msg);
+        engine_out_of_space(engine, &err);
+    }
+    mutex_lock(&engine->lock);
+    if (state_may(&container_states, c->state, CONTAINER_EXITED)) {
+        c->finished_at = finished_at;
+        c->exit_code = exit_code;
+        (void)snprintf(c->reason, sizeof(c->reason), "%s", reason);
+        (void)snprintf(c->message, sizeof(c->message), "%s", message);
+        c->workload = (struct process){0};
+        state_move(&container_states, &c->state, CONTAINER_EXITED, c->id);
+    }
+    cond_broadcast(&engine->changed);
+    mutex_unlock(&engine->lock);
+}
+
+static void put_user(const struct container *c, json_t *o)
+{
+    json_t *groups = json_array();
+
+    if (c->user < 0) {
+        json_decref(groups);
+        return;
+    }
+    json_put(o, "user", json_integer(c->user));
+    json_put(o, "group", json_integer(c->group));
+    for (size_t i = 0; i < c->n_groups; i++)
+        (void)json_array_append_new(groups, json_integer(c->groups[i]));
+    json_put(o, "groups", groups);
+}
+
+static void get_user(struct container *c, const json_t *o)
+{
+    const json_t *groups = json_object_get(o, "groups");
+
+    if (!json_object_get(o, "user"))
+        return;
+    c->user = json_integer_value(json_object_get(o, "user"));
+    c->group = json_integer_value(json_object_get(o, "group"));
+    c->n_groups = json_array_size(groups);
+    c->groups = xcalloc(c->n_groups + 1, sizeof(*c->groups));
+    for (size_t i = 0; i < c->n_groups; i++)
+        c->groups[i] = json_integer_value(json_array_get(groups, i));
+}
+
+int container_save_runtime(struct container *c, struct err *err)
+{
+    autojson *o = json_object();
+    autofree char *text = NULL;
+
+    json_put_string(o, "driver", c->runtime_name);
+    json_put_string(o, "image_ref", c->image_ref);
+    json_put_string(o, "cgroup", c->cgroup);
+    json_put_string(o, "boot", boot_id());
+    json_put_int(o, "stop_signal", c->stop_signal);
+    json_put_int(o, "uid", c->jail_uid);
+    json_put_bool(o, "wants_address", c->wants_address);
+    put_user(c, o);
+    mutex_lock(&c->engine->lock);
+    process_put(o, "workload", &c->workload);
+    process_put(o, "monitor", &c->monitor);
+    mutex_unlock(&c->engine->lock);
+    text = json_text(o);
+    return db_container_set_runtime(c->engine->db, c->id, text, err);
+}
+
+void container_load_runtime(struct container *c, const char *json)
+{
+    autojson *o = json_parse(json, strlen(json), ROW_JSON_MAX_BYTES, "runtime", NULL);
+    const char *driver = NULL, *image_ref = NULL, *cgroup = NULL, *boot = NULL;
+    int64_t signal = 0, uid = 0;
+
+    if (!o || json_opt_string(o, "driver", &driver, NULL) < 0 ||
+        json_opt_string(o, "image_ref", &image_ref, NULL) < 0 ||
+        json_opt_string(o, "cgroup", &cgroup, NULL) < 0 ||
+        json_opt_string(o, "boot", &boot, NULL) < 0 ||
+        json_opt_int(o, "stop_signal", &signal, NULL) < 0 ||
+        json_opt_int(o, "uid", &uid, NULL) < 0 ||
+        json_opt_bool(o, "wants_address", &c->wants_address, NULL) < 0)
+        return;
+    c->stop_signal = (int)signal;
+    if (driver) {
+        free(c->runtime_name);
+        c->runtime_name = xstrdup(driver);
+    }
+    if (image_ref) {
+        free(c->image_ref);
+        c->image_ref = xstrdup(image_ref);
+    }
+    if (cgroup && cgroup_path_check(cgroup, NULL) == 0) {
+        free(c->cgroup);
+        c->cgroup = xstrdup(cgroup);
+    }
+    get_user(c, o);
+    if (!boot || !str_eq(boot, boot_id()))
+        return;
+    c->jail_uid = (uint32_t)uid;
+    process_get(o, "workload", &c->workload);
+    process_get(o, "monitor", &c->monitor);
+}
+
+/* --------------------------------------------------------------------- views */
+
+static void view_fill(struct container *c, struct container_view *ret)
+{
+    *ret = (struct container_view){
+        .state = (enum container_state)c->state,
+        .created_at = c->created_at,
+        .started_at = c->started_at,
+        .finished_at = c->finished_at,
+        .exit_code = c->exit_code,
+        .spec = c->spec,
+        .image_ref = c->image_ref,
+        .runtime = c->runtime_name,
+        .pid = c->workload.pid,
+        .user = c->user,
+        .group = c->group,
+        .groups = c->groups,
+        .n_groups = c->n_groups,
+        .hold = container_ref(c),
+    };
+    memcpy(ret->id, c->id, sizeof(ret->id));
+    memcpy(ret->pod_id, c->pod->id, sizeof(ret->pod_id));
+    memcpy(ret->reason, c->reason, sizeof(ret->reason));
+    memcpy(ret->message, c->message, sizeof(ret->message));
+    (void)snprintf(ret->image_id, sizeof(ret->image_id), "%s", c->image_id);
+    (void)snprintf(ret->log_path, sizeof(ret->log_path), "%s", c->log_path);
+}
+
+void container_view_done(struct container_view *view)
+{
+    if (view->hold)
+        container_unref(view->hold);
+    view->hold = NULL;
+}
+
+void container_views_free(struct container_view *views, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        container_view_done(&views[i]);
+    free(views);
+}
+
+int container_get(struct engine *engine, const char *id, struct container_view *ret,
+                  struct err *err)
+{
+    mutex_lock(&engine->lock);
+
+    struct container *c = idmap_get(&engine->containers_by_id, id);
+    bool found = c && c->state != CONTAINER_CREATING;
+
+    if (found)
+        view_fill(c, ret);
+    mutex_unlock(&engine->lock);
+    return found ? 0 : err_set(err, ERR_NOT_FOUND, "container '%s': no such container", id);
+}
+
+/* The CRI's: 0 CREATED, 1 RUNNING, 2 EXITED, 3 UNKNOWN. */
+static int cri_state(int state)
+{
+    switch (state) {
+    case CONTAINER_CREATED:
+    case CONTAINER_STARTING:
+        return 0;
+    case CONTAINER_RUNNING:
+    case CONTAINER_STOPPING:
+        return 1;
+    default:
+        return 2;
+    }
+}
+
+static bool container_matches(const struct container *c, const struct list_filter *f)
+{
+    if (c->state == CONTAINER_CREATING || !f)
+        return c->state != CONTAINER_CREATING;
+    if ((f->id && !str_has_prefix(c->id, f->id)) ||
+        (f->pod_id && !str_has_prefix(c->pod->id, f->pod_id)) ||
+        (f->state >= 0 && f->state != cri_state(c->state)))
+        return false;
+    for (size_t i = 0; f->labels && i < f->labels->n; i++) {
+        const char *value = kvs_get(&c->spec->labels, f->labels->v[i].key);
+
+        if (!value || !str_eq(value, f->labels->v[i].value))
+            return false;
+    }
+    return true;
+}
+
+size_t container_list(struct engine *engine, const struct list_filter *filter,
+                      struct container_view **ret)
+{
+    struct container *c;
+    size_t n = 0, i = 0;
+
+    mutex_lock(&engine->lock);
+    TAILQ_FOREACH(c, &engine->containers, link)
+    n += container_matches(c, filter);
+    *ret = xcalloc(n + 1, sizeof(**ret));
+    TAILQ_FOREACH(c, &engine->containers, link)
+    if (container_matches(c, filter))
+        view_fill(c, &(*ret)[i++]);
+    mutex_unlock(&engine->lock);
+    return n;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * container - one container: its state machine, its references, its row.
+ *
+ *   (none) --container_create--> CREATING --steps up to "bundle"--> CREATED --container_start-->
+ * STARTING --steps up--> RUNNING RUNNING --container_stop--> STOPPING;  RUNNING, STOPPING --exit
+ * file, or facts (exits.c)--> EXITED;  STARTING --fails--> EXITED CREATING (failed), CREATED,
+ * EXITED --container_remove--> REMOVING --steps down to 0, row deleted--> (none) After an exit the
+ * steps go down to "bundle" in the background (cgroup, link and runtime state are gone then).
+ */
+#ifndef UNICRI_SANDBOX_CONTAINER_H
+#define UNICRI_SANDBOX_CONTAINER_H
+
+#include "sandbox/pod.h"
+
+struct runtime_ops;
+
+struct container {
+    struct engine *engine; /* fixed, as is all up to `refs` */
+    char id[ID_LEN + 1];
+    struct pod *pod; /* a reference */
+    struct container_spec *spec;
+    char spec_hash[33];
+    char *image_id, *image_ref;
+    char *log_path; /* absolute, "" without log */
+    nsec_t created_at;
+    const struct handler *handler;
+    const struct runtime_ops *runtime;
+    char *runtime_name; /* "runc", a driver's name */
+    char *run_dir;      /* RUN/containers/ID: bundle, control socket */
+    char *rootfs_dir;   /* ROOT/containers/ID: writable layer */
+    char *cgroup;
+    int stop_signal;
+    int64_t user, group, *groups; /* resolved with the root filesystem, before CREATED */
+    size_t n_groups;
+    _Atomic unsigned refs;
+    _Atomic unsigned execs; /* numbers them */
+
+    int state; /* enum container_state */
+    nsec_t started_at, finished_at;
+    int exit_code;
+    char reason[64], message[1024];
+    struct process workload, monitor;
+    bool monitor_is_child; /* of this very daemon: it must be reaped */
+    deadline_t kill_at;    /* STOPPING: when SIGKILL is due */
+
+    size_t step;         /* of the container's job only, as is all below */
+    struct image *image; /* until it has been started; NULL after a restart */
+    struct guest *guest;
+    uint32_t jail_uid;  /* 0: none */
+    bool wants_address; /* a guest with a network device */
+    struct guest_link guest_link;
+    uint64_t guest_memory;
+    bool in_table;
+    TAILQ_ENTRY(container) link;
+};
+
+extern const struct state_table container_states;
+
+/** container_new() - a container in CREATING with one reference; takes the spec over, refs the pod.
+ */
+struct container *container_new(struct pod *pod, const char *id, struct container_spec *spec);
+struct container *container_ref(struct container *c);
+void container_unref(struct container *c);
+DEFINE_CLEANUP(struct container *, container_unref);
+#define autocontainer CLEANUP(container_unref_cleanup) struct container
+
+struct container *container_find(struct engine *engine, const char *id);
+/** containers_of() - references to all of a pod (NULL: all), newest first; caller:
+ * containers_free(). */
+size_t containers_of(struct engine *engine, const struct pod *pod, struct container ***ret);
+void containers_free(struct container **list, size_t n);
+void container_list_add(struct container *c);
+void container_list_remove(struct container *c);
+
+/** container_move() - row first, then memory; not for RUNNING and EXITED, which carry more. */
+int container_move(struct container *c, enum container_state to, struct err *err) MUST_CHECK;
+enum container_state container_state(struct container *c);
+int container_set_running(struct container *c, struct err *err) MUST_CHECK;
+/** container_set_exited() - row, memory, waiters. Already EXITED: nothing. A row that cannot be
+ * written is logged: the fact counts. */
+void container_set_exited(struct container *c, nsec_t finished_at, int exit_code,
+                          const char *reason, const char *message);
+int container_save_runtime(struct container *c, struct err *err) MUST_CHECK;
+void container_load_runtime(struct container *c, const char *json);
+
+/* container_steps.c */
+extern const struct step_table container_steps;
+size_t container_step_created(void); /* how many steps CREATED has */
+
+/* container_stop.c */
+/** container_kill_begin() - RUNNING becomes STOPPING with SIGKILL sent; other states: nothing. Does
+ * not wait. */
+void container_kill_begin(struct container *c);
+/** container_wait_exited() - until EXITED or a state before RUNNING; past `deadline` it is EXITED
+ * as "Unkillable". */
+void container_wait_exited(struct container *c, deadline_t deadline);
+/** container_reap() - steps down to CREATED's mark; in the background after an exit. */
+void container_reap_later(struct container *c);
+/** container_remove_work() - the caller holds the container's job. */
+int container_remove_work(struct container *c, struct err *err) MUST_CHECK;
+
+/** container_signal_number() - the CRI's Signal, or the image's name ("SIGTERM", "15",
+ * "SIGRTMIN+3"). Errors: INVALID. */
+int container_signal_number(int cri_signal, const char *image_signal, int *ret,
+                            struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine - see engine.h: opening and closing, background work, jail uids, the reserve on disk,
+ * small helpers. */
+#include "sandbox/engine.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "sandbox/container.h"
+#include "sandbox/exits.h"
+#include "sandbox/handlers.h"
+#include "sandbox/network.h"
+#include "sandbox/recover.h"
+
+/* ------------------------------------------------------------------ background */
+
+/*
+ * The queue is ours and the loop is only asked to drain it, so that what has not begun when the
+ * daemon stops is neither lost nor leaked: engine_close() runs it itself.
+ */
+struct background {
+    void (*f)(struct engine *engine, void *arg);
+    void *arg;
+    STAILQ_ENTRY(background) link;
+};
+
+static bool background_run_one(struct engine *engine)
+{
+    struct background *b;
+
+    mutex_lock(&engine->lock);
+    b = STAILQ_FIRST(&engine->queue);
+    if (b) {
+        STAILQ_REMOVE_HEAD(&engine->queue, link);
+        engine->background++;
+    }
+    mutex_unlock(&engine->lock);
+    if (!b)
+        return false;
+    b->f(engine, b->arg);
+    free(b);
+    mutex_lock(&engine->lock);
+    engine->background--;
+    cond_broadcast(&engine->changed);
+    mutex_unlock(&engine->lock);
+    return true;
+}
+
+static void background_drain(void *arg)
+{
+    (void)background_run_one(arg);
+}
+
+bool engine_background(struct engine *engine, void (*f)(struct engine *engine, void *arg),
+                       void *arg)
+{
+    struct background *b = XNEW(struct background);
+    bool closing;
+
+    *b = (struct background){.f = f, .arg = arg};
+    mutex_lock(&engine->lock);
+    closing = engine->closing;
+    if (!closing)
+        STAILQ_INSERT_TAIL(&engine->queue, b, link);
+    mutex_unlock(&engine->lock);
+    if (closing) {
+        free(b);
+        return false;
+    }
+    loop_work(engine->loop, background_drain, engine);
+    return true;
+}
+
+static void tick_work(struct engine *engine, void *arg)
+{
+    (void)arg;
+    exits_scan(engine);
+    exits_reconcile(engine);
+    debts_work(engine);
+}
+
+static void on_tick(void *arg)
+{
+    (void)engine_background(arg, tick_work, NULL);
+}
+
+/* ------------------------------------------------------------------ jail uids */
+
+int engine_uid_take(struct engine *engine, uint32_t *ret, struct err *err)
+{
+    bool found = false;
+
+    mutex_lock(&engine->lock);
+    for (uint32_t i = 0; i < engine->uid_count && !found; i++) {
+        uint32_t n = (engine->uid_next + i) % engine->uid_count;
+
+        found = !engine->uids[n];
+        if (found) {
+            engine->uids[n] = 1;
+            engine->uid_next = n + 1;
+            *ret = engine->uid_first + n;
+        }
+    }
+    mutex_unlock(&engine->lock);
+    return found ? 0
+                 : err_set(err, ERR_EXHAUSTED, "all %u uids for guests are in use",
+                           engine->uid_count);
+}
+
+static void uid_set(struct engine *engine, uint32_t uid, uint8_t used)
+{
+    mutex_lock(&engine->lock);
+    if (uid >= engine->uid_first && uid - engine->uid_first < engine->uid_count)
+        engine->uids[uid - engine->uid_first] = used;
+    mutex_unlock(&engine->lock);
+}
+
+void engine_uid_use(struct engine *engine, uint32_t uid)
+{
+    uid_set(engine, uid, 1);
+}
+
+void engine_uid_give(struct engine *engine, uint32_t uid)
+{
+    uid_set(engine, uid, 0);
+}
+
+/* ------------------------------------------------------------------- reserve */
+
+void engine_reserve(struct engine *engine)
+{
+    int64_t size = engine->config->reserve_bytes;
+    bool wanted;
+
+    mutex_lock(&engine->lock);
+    wanted = engine->reserve_released && size > 0;
+    engine->reserve_released = false;
+    mutex_unlock(&engine->lock);
+    if (!wanted)
+        return;
+
+    autofd int fd = open(engine->reserve_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd >= 0 && posix_fallocate(fd, 0, size) == 0)
+        return;
+    (void)unlink(engine->reserve_file);
+    mutex_lock(&engine->lock);
+    engine->reserve_released = true;
+    mutex_unlock(&engine->lock);
+}
+
+void engine_out_of_space(struct engine *engine, const struct err *err)
+{
+    if (!err || err->code != ERR_EXHAUSTED)
+        return;
+    mutex_lock(&engine->lock);
+
+    bool first = !engine->reserve_released;
+
+    engine->reserve_released = true;
+    mutex_unlock(&engine->lock);
+    if (first && unlink(engine->reserve_file) == 0)
+        log_warn("out of space: the reserve of %lld bytes is given up so that stop and remove work",
+                 (long long)engine->config->reserve_bytes);
+}
+
+/* ------------------------------------------------------------ open and close */
+
+/* A program named in the configuration, or the one beside the daemon. */
+static char *find_program(const char *configured, const char *name, struct err *err)
+{
+    char self[4096];
+    autofree char *path = NULL;
+    ssize_t n;
+
+    if (configured && *configured) {
+        path = program_find(configured);
+    } else {
+        n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+        if (n < 0) {
+            (void)err_sys(err, "readlink '/proc/self/exe'");
+            return NULL;
+        }
+        self[n] = '\0';
+
+        char *slash = strrchr(self, '/');
+
+        path = xasprintf("%.*s/%s", slash ? (int)(slash - self) : 0, self, name);
+    }
+    if (!*path || access(path, X_OK) < 0) {
+        (void)err_set(err, ERR_NOT_FOUND, "program '%s' is not installed",
+                      configured && *configured ? configured : name);
+        return NULL;
+    }
+    return TAKE_PTR(path);
+}
+
+static char *beside(const char *path, const char *name)
+{
+    const char *slash = strrchr(path, '/');
+
+    return xasprintf("%.*s/%s", (int)(slash - path), path, name);
+}
+
+static int make_dirs(struct engine *engine, struct err *err)
+{
+    const struct sandbox_config *config = engine->config;
+    const struct {
+        char **path;
+        const char *base, *name;
+        mode_t mode;
+    } dirs[] = {
+        {&engine->pods_dir, config->run_dir, "pods", 0711},
+        {&engine->netns_dir, config->run_dir, "netns", 0711},
+        {&engine->containers_dir, config->run_dir, "containers", 0711},
+        {&engine->exits_dir, config->run_dir, "exits", 0700},
+        {&engine->runc_dir, config->run_dir, "runc", 0700},
+        {&engine->rootfs_dir, config->root_dir, "containers", 0711},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+        *dirs[i].path = path_join(dirs[i].base, dirs[i].name);
+        if (fs_mkdirs(*dirs[i].path, dirs[i].mode, err) < 0)
+            return -1;
+    }
+    engine->reserve_file = path_join(config->root_dir, "reserve");
+    engine->exits_fd = open(engine->exits_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return engine->exits_fd < 0 ? err_sys(err, "open '%s'", engine->exits_dir) : 0;
+}
+
+static int set_up(struct engine *engine, struct err *err)
+{
+    const struct sandbox_config *config = engine->config;
+
+    engine->monitor_program = find_program(config->monitor_program, "unicri-monitor", err);
+    if (!engine->monitor_program || cgroups_open(config->cgroup_driver, &engine->cgroups, err) < 0)
+        return -1;
+    engine->init_program = beside(engine->monitor_program, "unicri-init");
+    engine->handlers = handlers_open(config, err);
+    engine->cgroup_root = cgroup_parent_path(&engine->cgroups, config->cgroup_root, err);
+    if (!engine->handlers || !engine->cgroup_root || make_dirs(engine, err) < 0 ||
+        cgroup_create(&engine->cgroups, engine->cgroup_root, NULL, err) < 0)
+        return -1;
+    vmm_jail_uids(engine->vmm, &engine->uid_first, &engine->uid_count);
+    engine->uids = xcalloc(engine->uid_count + 1, 1);
+    engine->reserve_released = true; /* not made yet */
+    engine_reserve(engine);
+    return 0;
+}
+
+struct engine *engine_open(const struct sandbox_config *config, struct db *db, struct cni *cni,
+                           struct vmm *vmm, struct imagestore *images, struct loop *loop,
+                           struct err *err)
+{
+    struct engine *engine = XNEW(struct engine);
+
+    *engine = (struct engine){.config = config,
+                              .db = db,
+                              .cni = cni,
+                              .vmm = vmm,
+                              .images = images,
+                              .loop = loop,
+                              .exits_fd = -1};
+    mutex_init(&engine->lock);
+    cond_init(&engine->changed);
+    TAILQ_INIT(&engine->pods);
+    TAILQ_INIT(&engine->containers);
+    STAILQ_INIT(&engine->queue);
+    engine->jobs = jobs_new();
+    engine->debts = debts_new();
+    if (set_up(engine, err) < 0 || recover(engine, err) < 0 || exits_watch(engine, err) < 0) {
+        (void)err_wrap(err, "pods and containers");
+        engine_close(engine);
+        return NULL;
+    }
+    loop_every(loop, ENGINE_TICK, ENGINE_TICK, on_tick, engine);
+    (void)engine_background(engine, tick_work, NULL);
+    return engine;
+}
+
+/* Objects hold references to each other; the tables' own are the last. */
+static void drop_tables(struct engine *engine)
+{
+    struct container **containers;
+    struct pod **pods;
+    size_t n = containers_of(engine, NULL, &containers);
+
+    for (size_t i = 0; i < n; i++)
+        container_list_remove(containers[i]);
+    containers_free(containers, n);
+    n = pods_all(engine, &pods);
+    for (size_t i = 0; i < n; i++)
+        pod_list_remove(pods[i]);
+    pods_free(pods, n);
+    idmap_done(&engine->containers_by_id);
+    idmap_done(&engine->pods_by_id);
+}
+
+void engine_close(struct engine *engine)
+{
+    if (!engine)
+        return;
+    mutex_lock(&engine->lock);
+    engine->closing = true;
+    mutex_unlock(&engine->lock);
+    while (background_run_one(engine))
+        ;
+    mutex_lock(&engine->lock);
+    while (engine->background)
+        (void)cond_wait(&engine->changed, &engine->lock, DEADLINE_NEVER);
+    mutex_unlock(&engine->lock);
+    drop_tables(engine);
+    jobs_free(engine->jobs);
+    debts_free(engine->debts);
+    handlers_free(engine->handlers);
+    cgroups_done(&engine->cgroups);
+    (void)close_fd(engine->exits_fd);
+    free(engine->uids);
+    free(engine->cgroup_root);
+    free(engine->monitor_program);
+    free(engine->init_program);
+    free(engine->pods_dir);
+    free(engine->netns_dir);
+    free(engine->containers_dir);
+    free(engine->exits_dir);
+    free(engine->runc_dir);
+    free(engine->rootfs_dir);
+    free(engine->reserve_file);
+    cond_done(&engine->changed);
+    mutex_done(&engine->lock);
+    free(engine);
+}
+
+bool engine_ready(struct engine *engine, char **ret_why)
+{
+    const struct handler *h = &engine->handlers->v[0];
+    char *why = NULL;
+
+    if (access(engine->monitor_program, X_OK) < 0)
+        why = xasprintf("'%s' cannot be executed", engine->monitor_program);
+    else if (h->type == HANDLER_OCI && !*h->program)
+        why = xstrdup("the OCI runtime is not installed");
+    else if (h->type == HANDLER_VMM)
+        why = vmm_driver_unavailable(engine->vmm, h->kind);
+    if (ret_why)
+        *ret_why = why;
+    else
+        free(why);
+    return why == NULL;
+}
+
+/* --------------------------------------------------------------------- helpers */
+
+bool process_alive(const struct process *p)
+{
+    return p->pid > 0 && p->start_time != 0 && pid_start_time(p->pid) == p->start_time;
+}
+
+void process_put(json_t *o, const char *key, const struct process *p)
+{
+    json_t *v;
+
+    if (!p->pid)
+        return;
+    v = json_object();
+    json_put(v, "pid", json_integer(p->pid));
+    json_put(v, "start", json_integer((json_int_t)p->start_time));
+    json_put(o, key, v);
+}
+
+void process_get(const json_t *o, const char *key, struct process *ret)
+{
+    const json_t *v = json_object_get(o, key);
+
+    *ret =
+        (struct process){.pid = (pid_t)json_integer_value(json_object_get(v, "pid")),
+                         .start_time = (uint64_t)json_integer_value(json_object_get(v, "start"))};
+}
+
+/* Two FNV-1a sums with different starts: it tells accidents apart, nobody is kept out by it. */
+void spec_hash(const char *text, char ret[33])
+{
+    uint64_t a = UINT64_C(14695981039346656037), b = UINT64_C(0x9e3779b97f4a7c15);
+
+    for (const char *p = text; *p; p++) {
+        a = (a ^ (unsigned char)*p) * UINT64_C(1099511628211);
+        b = (b ^ (unsigned char)*p) * UINT64_C(1099511628211);
+        b ^= b >> 29;
+    }
+    (void)snprintf(ret, 33, "%016llx%016llx", (unsigned long long)a, (unsigned long long)b);
+}
+
+char *spec_difference(const char *a, const char *b)
+{
+    autojson *x = json_parse(a, strlen(a), ROW_JSON_MAX_BYTES * 32, "spec", NULL);
+    autojson *y = json_parse(b, strlen(b), ROW_JSON_MAX_BYTES * 32, "spec", NULL);
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(x, key,
+                        value) if (!json_equal(value, json_object_get(y, key))) return xstrdup(key);
+    json_object_foreach(y, key, value) if (!json_object_get(x, key)) return xstrdup(key);
+    return xstrdup("spec");
+}

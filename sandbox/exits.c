@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exits - see exits.h. */
+#include "sandbox/exits.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "sandbox/runtime.h"
+
+#define EXIT_FILE_MAX_BYTES 4096
+#define REAP_TIMEOUT        (2 * NSEC_PER_SEC)
+#define EXIT_CODE_UNKNOWN   255
+
+/* A workload may end before its start has been recorded: its end is told after that. */
+static void wait_started(struct container *c)
+{
+    struct engine *engine = c->engine;
+    deadline_t deadline = deadline_in(engine->config->runtime_timeout + 30 * NSEC_PER_SEC);
+    bool in_time = true;
+
+    mutex_lock(&engine->lock);
+    while (c->state == CONTAINER_STARTING && in_time)
+        in_time = cond_wait(&engine->changed, &engine->lock, deadline);
+    mutex_unlock(&engine->lock);
+}
+
+static void tell(struct container *c, const struct exit_status *s)
+{
+    int code = s->exited ? s->code : 128 + s->code;
+    const char *reason = NULL, *message = NULL;
+
+    c->runtime->explain(c, s->exited, s->code, &code, &reason, &message);
+    if (s->oom)
+        container_set_exited(c, s->finished_at, 128 + SIGKILL, "OOMKilled",
+                             *s->message ? s->message : "");
+    else
+        container_set_exited(c, s->finished_at, code,
+                             reason      ? reason
+                             : code == 0 ? "Completed"
+                                         : "Error",
+                             *s->message || !message ? s->message : message);
+}
+
+static void reap_monitor(struct container *c)
+{
+    struct engine *engine = c->engine;
+    struct process monitor;
+    bool is_child;
+
+    mutex_lock(&engine->lock);
+    monitor = c->monitor;
+    is_child = c->monitor_is_child;
+    mutex_unlock(&engine->lock);
+    if (!is_child || !monitor_reap(&monitor, deadline_in(REAP_TIMEOUT)))
+        return;
+    mutex_lock(&engine->lock);
+    if (c->monitor.pid == monitor.pid) {
+        c->monitor = (struct process){0};
+        c->monitor_is_child = false;
+    }
+    mutex_unlock(&engine->lock);
+}
+
+bool exits_take(struct container *c)
+{
+    struct engine *engine = c->engine;
+    autofree char *text = NULL;
+    struct exit_status status;
+    struct err err = ERR_INIT;
+
+    if (fs_read_file(engine->exits_fd, c->id, EXIT_FILE_MAX_BYTES, &text, NULL, &err) < 0)
+        return false;
+    wait_started(c);
+
+    enum container_state state = container_state(c);
+
+    if (state == CONTAINER_RUNNING || state == CONTAINER_STOPPING) {
+        if (exit_status_parse(text, &status, &err) == 0) {
+            tell(c, &status);
+        } else {
+            log_error("container %s: %s", c->id, err.msg);
+            container_set_exited(c, clock_wall(), EXIT_CODE_UNKNOWN, "Unknown",
+                                 "its exit status cannot be read");
+        }
+    }
+    /* The row says EXITED now: the file has done its work. */
+    reap_monitor(c);
+    if (container_state(c) == CONTAINER_EXITED && fs_remove(engine->exits_fd, c->id, &err) < 0)
+        log_warn("container %s: remove its exit file: %s", c->id, err.msg);
+    if (state == CONTAINER_RUNNING || state == CONTAINER_STOPPING)
+        container_reap_later(c);
+    return true;
+}
+
+struct exit_event {
+    char id[ID_LEN + 1];
+};
+
+static void take_one(struct engine *engine, void *arg)
+{
+    autofree struct exit_event *e = arg;
+    autocontainer *c = container_find(engine, e->id);
+
+    if (c)
+        (void)exits_take(c);
+}
+
+static void scan_work(struct engine *engine, void *arg)
+{
+    (void)arg;
+    exits_scan(engine);
+}
+
+/* On the loop: hand over at once. */
+static void on_event(void *arg, const char *name)
+{
+    struct engine *engine = arg;
+
+    if (!name) {
+        (void)engine_background(engine, scan_work, NULL);
+        return;
+    }
+    if (!id_is_valid(name))
+        return;
+
+    struct exit_event *e = XNEW(struct exit_event);
+
+    (void)snprintf(e->id, sizeof(e->id), "%s", name);
+    if (!engine_background(engine, take_one, e))
+        free(e);
+}
+
+int exits_watch(struct engine *engine, struct err *err)
+{
+    return loop_watch_dir(engine->loop, engine->exits_dir, on_event, engine, err);
+}
+
+void exits_scan(struct engine *engine)
+{
+    autodir DIR *d = opendir(engine->exits_dir);
+    const struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        autocontainer *c = id_is_valid(e->d_name) ? container_find(engine, e->d_name) : NULL;
+
+        if (c)
+            (void)exits_take(c);
+    }
+}
+
+/* ------------------------------------------------------------------ reconcile */
+
+void exits_lost(struct container *c, const char *message)
+{
+    struct engine *engine = c->engine;
+    bool lived = cgroup_populated(&engine->cgroups, c->cgroup);
+    struct err err = ERR_INIT;
+
+    metric_lost_monitors();
+    log_warn("container %s: %s%s", c->id, message, lived ? "; killing what is left of it" : "");
+    if (cgroup_kill(&engine->cgroups, c->cgroup, deadline_in(KILL_TIMEOUT), &err) < 0)
+        log_error("container %s: %s", c->id, err.msg);
+    container_set_exited(c, clock_wall(), lived ? 128 + SIGKILL : EXIT_CODE_UNKNOWN, "Unknown",
+                         message);
+    reap_monitor(c);
+    container_reap_later(c);
+}
+
+/* Dead monitor first, exit file second: the file is written before the end. */
+static void reconcile_one(struct container *c)
+{
+    struct engine *engine = c->engine;
+    struct process monitor;
+    enum container_state state;
+
+    mutex_lock(&engine->lock);
+    monitor = c->monitor;
+    state = (enum container_state)c->state;
+    mutex_unlock(&engine->lock);
+    if (state != CONTAINER_RUNNING && state != CONTAINER_STOPPING)
+        return;
+    if (process_alive(&monitor) || exits_take(c))
+        return;
+    exits_lost(c, "its monitor ended without an exit status");
+}
+
+void exits_reconcile(struct engine *engine)
+{
+    struct container **list;
+    size_t n = containers_of(engine, NULL, &list);
+
+    for (size_t i = 0; i < n; i++)
+        reconcile_one(list[i]);
+    containers_free(list, n);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * handlers - what a pod's runtime_handler means on this node. Read once from [handlers.NAME] of the
+ * configuration; "" is the default one, and "auto", "runc" and the VMM drivers' names are there
+ * without being configured. Fixed after handlers_open(); any thread.
+ */
+#ifndef UNICRI_SANDBOX_HANDLERS_H
+#define UNICRI_SANDBOX_HANDLERS_H
+
+#include "sandbox/sandbox.h"
+#include "vmm/vmm.h"
+
+enum handler_kind { HANDLER_AUTO, HANDLER_OCI, HANDLER_VMM };
+
+struct handler {
+    char *name; /* "" the default */
+    char *kind; /* "auto", "runc", a driver's name */
+    enum handler_kind type;
+    char *program;          /* of the OCI runtime, absolute; "" when this host has none */
+    char **pod_annotations; /* keys that may speak for the image */
+};
+
+struct handlers {
+    struct handler *v; /* owned; the default first */
+    size_t n;
+};
+
+/** handlers_open() - Errors: INVALID naming the handler and its key. */
+struct handlers *handlers_open(const struct sandbox_config *config, struct err *err);
+void handlers_free(struct handlers *h);
+/** handler_find() - Errors: INVALID naming it and what there is. */
+const struct handler *handler_find(const struct handlers *h, const char *name, struct err *err);
+/** program_find() - an absolute path as it is, else looked up in PATH; "" when absent. Owned. */
+char *program_find(const char *name);
+
+#endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * oci_mounts - `mounts` of config.json: the standard set, then the pod's files and the request's
+ * mounts, parents before what lies below them. A request's mount replaces a standard one at the
+ * same place.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/strbuf.h"
+#include "sandbox/oci_spec.h"
+
+#define MOUNTINFO_MAX_BYTES (16 * 1024 * 1024)
+
+struct standard {
+    const char *type, *source, *target, *options; /* options separated by commas */
+};
+static const struct standard standard[] = {
+    {"proc", "proc", "/proc", "nosuid,noexec,nodev"},
+    {"tmpfs", "tmpfs", "/dev", "nosuid,strictatime,mode=755,size=65536k"},
+    {"devpts", "devpts", "/dev/pts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"},
+    {"mqueue", "mqueue", "/dev/mqueue", "nosuid,noexec,nodev"},
+};
+
+static json_t *mount_json(const char *type, const char *source, const char *target,
+                          const char *options)
+{
+    json_t *o = json_object(), *list = json_array();
+    autofree char *copy = xstrdup(options);
+    char *save = NULL;
+
+    for (char *t = strtok_r(copy, ",", &save); t; t = strtok_r(NULL, ",", &save))
+        (void)json_array_append_new(list, json_string(t));
+    json_put_string(o, "destination", target);
+    json_put_string(o, "type", type);
+    json_put_string(o, "source", source);
+    json_put(o, "options", list);
+    return o;
+}
+
+/* Equal but for slashes at the end and doubled ones. */
+static bool same_path(const char *a, const char *b)
+{
+    for (;;) {
+        while (a[0] == '/' && (a[1] == '/' || (a[1] == '\0' && b[0] == '\0')))
+            a++;
+        while (b[0] == '/' && (b[1] == '/' || (b[1] == '\0' && a[0] == '\0')))
+            b++;
+        if (*a != *b)
+            return false;
+        if (!*a)
+            return true;
+        a++;
+        b++;
+    }
+}
+
+static bool requested(const struct container_spec *spec, const char *target)
+{
+    for (size_t i = 0; i < spec->n_mounts; i++)
+        if (same_path(spec->mounts[i].container_path, target))
+            return true;
+    return false;
+}
+
+static void add_standard(const struct oci_input *in, json_t *out)
+{
+    const char *rw = in->spec->privileged ? "" : ",ro";
+    autofree char *options = xasprintf("nosuid,noexec,nodev%s", rw);
+    autofree char *cgroup_options = xasprintf("nosuid,noexec,nodev,relatime%s", rw);
+
+    for (size_t i = 0; i < ARRAY_SIZE(standard); i++)
+        if (!requested(in->spec, standard[i].target))
+            (void)json_array_append_new(out, mount_json(standard[i].type, standard[i].source,
+                                                        standard[i].target, standard[i].options));
+    if (!requested(in->spec, "/sys"))
+        (void)json_array_append_new(out, mount_json("sysfs", "sysfs", "/sys", options));
+    if (!requested(in->spec, "/sys/fs/cgroup"))
+        (void)json_array_append_new(
+            out, mount_json("cgroup", "cgroup", "/sys/fs/cgroup", cgroup_options));
+}
+
+/* The pod's files; only a read-only root makes them read-only. */
+static void add_pod_files(const struct oci_input *in, json_t *out)
+{
+    static const struct {
+        const char *name, *target;
+    } files[] = {{"hostname", "/etc/hostname"},
+                 {"hosts", "/etc/hosts"},
+                 {"resolv.conf", "/etc/resolv.conf"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        autofree char *path = path_join(in->pod_dir, files[i].name);
+
+        if (!requested(in->spec, files[i].target))
+            (void)json_array_append_new(
+                out,
+                mount_json("bind", path, files[i].target,
+                           in->spec->readonly_rootfs ? "rbind,rprivate,ro" : "rbind,rprivate,rw"));
+    }
+    if (!requested(in->spec, "/dev/shm")) {
+        autofree char *shm =
+            in->pod->ns.ipc == NS_POD ? path_join(in->pod_dir, "shm") : xstrdup("/dev/shm");
+
+        (void)json_array_append_new(
+            out, mount_json("bind", shm, "/dev/shm", "rbind,rprivate,rw,nosuid,noexec,nodev"));
+    }
+}
+
+/* ---------------------------------------------------------------- propagation */
+
+static bool lies_below(const char *path, const char *mount)
+{
+    size_t len = strlen(mount);
+
+    return str_eq(mount, "/") ||
+           (strncmp(path, mount, len) == 0 && (path[len] == '/' || path[len] == '\0'));
+}
+
+void mount_propagation_of(const char *mountinfo, const char *path, bool *ret_shared,
+                          bool *ret_slave)
+{
+    autofree char *text = xstrdup(mountinfo);
+    size_t best = 0;
+    char *save = NULL;
+
+    *ret_shared = *ret_slave = false;
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        char *field = line, *end = strstr(line, " - ");
+
+        for (int i = 0; field && i < 4; i++)
+            field = strchr(field, ' ') ? strchr(field, ' ') + 1 : NULL;
+        if (!field || !end || end < field)
+            continue;
+        *end = '\0';
+
+        char *rest = strchr(field, ' ');
+
+        if (!rest)
+            continue;
+        *rest++ = '\0';
+        if (strlen(field) < best || !lies_below(path, field))
+            continue;
+        best = strlen(field);
+        *ret_shared = strstr(rest, " shared:") != NULL;
+        *ret_slave = strstr(rest, " master:") != NULL;
+    }
+}
+
+static int check_propagation(const struct mount_spec *m, const char *source, struct err *err)
+{
+    autofree char *text = NULL;
+    bool shared, slave;
+
+    if (m->propagation == MOUNT_PRIVATE)
+        return 0;
+    if (fs_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX_BYTES, &text, NULL, err) < 0)
+        return -1;
+    mount_propagation_of(text, source, &shared, &slave);
+    if (m->propagation == MOUNT_BIDIRECTIONAL && !shared)
+        return err_set(err, ERR_INVALID,
+                       "mount '%s': bidirectional propagation, but '%s' is not on a shared mount",
+                       m->container_path, source);
+    if (m->propagation == MOUNT_HOST_TO_CONTAINER && !shared && !slave)
+        return err_set(err, ERR_INVALID,
+                       "mount '%s': propagation from the host, but '%s' is on a private mount",
+                       m->container_path, source);
+    return 0;
+}
+
+/* ------------------------------------------------------------ requested mounts */
+
+/* The host's side: made when missing, links followed. Owned by the caller. */
+static char *resolve_source(const struct mount_spec *m, struct err *err)
+{
+    char real[PATH_MAX];
+
+    if (!realpath(m->host_path, real)) {
+        if (errno != ENOENT || fs_mkdirs(m->host_path, 0755, err) < 0) {
+            if (errno != ENOENT)
+                (void)err_sys(err, "mount '%s': host path '%s'", m->container_path, m->host_path);
+            return NULL;
+        }
+        if (!realpath(m->host_path, real)) {
+            (void)err_sys(err, "mount '%s': host path '%s'", m->container_path, m->host_path);
+            return NULL;
+        }
+    }
+    if (!str_is_utf8(real, strlen(real))) {
+        (void)err_set(err, ERR_INVALID, "mount '%s': host path '%s' is not UTF-8",
+                      m->container_path, real);
+        return NULL;
+    }
+    return xstrdup(real);
+}
+
+static int add_requested(const struct mount_spec *m, json_t *out, struct err *err)
+{
+    static const char *const propagation[] = {"rprivate", "rslave", "rshared"};
+    autofree char *source = resolve_source(m, err), *options = NULL;
+
+    if (!source || check_propagation(m, source, err) < 0)
+        return -1;
+    options = xasprintf("rbind,%s,%s", propagation[m->propagation],
+                        m->recursive_readonly ? "rro"
+                        : m->readonly         ? "ro"
+                                              : "rw");
+    (void)json_array_append_new(out, mount_json("bind", source, m->container_path, options));
+    return 0;
+}
+
+static size_t depth(const char *path)
+{
+    size_t n = 0;
+
+    for (const char *p = path; *p; p++)
+        n += p[0] == '/' && p[1] && p[1] != '/';
+    return n;
+}
+
+/* Parents first; equal depths keep their order. */
+static void sort_by_depth(json_t *list, json_t *out)
+{
+    size_t left = json_array_size(list), i;
+    json_t *m;
+
+    for (size_t d = 0; left && d < PATH_MAX; d++)
+        json_array_foreach(list, i, m)
+        {
+            if (depth(json_string_value(json_object_get(m, "destination"))) != d)
+                continue;
+            (void)json_array_append(out, m);
+            left--;
+        }
+}
+
+int oci_mounts(const struct oci_input *in, json_t **ret, bool *ret_shared, bool *ret_slave,
+               struct err *err)
+{
+    autojson *out = json_array(), *list = json_array();
+
+    add_standard(in, out);
+    add_pod_files(in, list);
+    for (size_t i = 0; i < in->spec->n_mounts; i++) {
+        const struct mount_spec *m = &in->spec->mounts[i];
+
+        if (add_requested(m, list, err) < 0)
+            return -1;
+        *ret_shared = *ret_shared || m->propagation == MOUNT_BIDIRECTIONAL;
+        *ret_slave = *ret_slave || m->propagation == MOUNT_HOST_TO_CONTAINER;
+    }
+    sort_by_depth(list, out);
+    *ret = TAKE_PTR(out);
+    return 0;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* oci_spec - see oci_spec.h: the frame of config.json and the checks of a request. */
+#include "sandbox/oci_spec.h"
+
+#include <string.h>
+
+#include "base/strbuf.h"
+
+#define CGROUP_UNIFIED_MAX 64
+
+static int check_mount(const struct mount_spec *m, struct err *err)
+{
+    if (m->container_path[0] != '/')
+        return err_set(err, ERR_INVALID, "mount '%s': the path in the container is not absolute",
+                       m->container_path);
+    if (*m->image)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "ImageVolumeMountFailed: mount '%s': image volumes are not supported yet",
+                       m->container_path);
+    if (m->host_path[0] != '/')
+        return err_set(err, ERR_INVALID, "mount '%s': host path '%s' is not absolute",
+                       m->container_path, m->host_path);
+    if (m->n_uids || m->n_gids)
+        return err_set(err, ERR_UNSUPPORTED, "mount '%s': id mappings are not supported yet",
+                       m->container_path);
+    if (m->recursive_readonly && (!m->readonly || m->propagation != MOUNT_PRIVATE))
+        return err_set(err, ERR_INVALID,
+                       "mount '%s': recursive read-only needs readonly and private propagation",
+                       m->container_path);
+    if (m->options && m->options[0])
+        return err_set(err, ERR_UNSUPPORTED, "mount '%s': mount options are not supported yet",
+                       m->container_path);
+    return 0;
+}
+
+static int check_namespaces(const struct pod_spec *pod, const struct container_spec *spec,
+                            struct err *err)
+{
+    if (spec->ns.userns || pod->ns.userns)
+        return err_set(err, ERR_UNSUPPORTED, "user namespaces are not supported yet");
+    if (spec->ns.pid == NS_POD && pod->ns.pid != NS_POD)
+        return err_set(
+            err, ERR_INVALID,
+            "the container asks for the pod's PID namespace, which the pod does not share");
+    if (spec->ns.pid == NS_TARGET && !*spec->ns.target_id)
+        return err_set(err, ERR_INVALID, "PID namespace of a target container: none is named");
+    return 0;
+}
+
+int oci_check(const struct pod_spec *pod, const struct container_spec *spec, struct err *err)
+{
+    if (check_namespaces(pod, spec, err) < 0)
+        return -1;
+    if (spec->privileged && !pod->privileged)
+        return err_set(err, ERR_INVALID, "a privileged container needs a privileged pod sandbox");
+    if (spec->cdi_devices && spec->cdi_devices[0])
+        return err_set(err, ERR_UNSUPPORTED, "CDI device '%s': CDI is not supported yet",
+                       spec->cdi_devices[0]);
+    if (spec->resources.unified.n > CGROUP_UNIFIED_MAX)
+        return err_set(err, ERR_INVALID, "more than %d unified resources", CGROUP_UNIFIED_MAX);
+    for (size_t i = 0; i < spec->n_mounts; i++)
+        if (check_mount(&spec->mounts[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+int oci_spec_build(const struct oci_input *in, json_t **ret, struct err *err)
+{
+    autojson *process = NULL, *mounts = NULL, *linux_part = NULL;
+    bool shared = false, slave = false;
+
+    if (oci_process(in, &process, err) < 0 || oci_mounts(in, &mounts, &shared, &slave, err) < 0 ||
+        oci_linux(in, shared, slave, &linux_part, err) < 0)
+        return -1;
+
+    json_t *o = json_object(), *root = json_object();
+
+    json_put_string(o, "ociVersion", "1.0.2");
+    json_put(o, "process", TAKE_PTR(process));
+    json_put_string(root, "path", in->rootfs);
+    json_put_bool(root, "readonly", in->spec->readonly_rootfs);
+    json_put(o, "root", root);
+    json_put(o, "mounts", TAKE_PTR(mounts));
+    json_put(o, "linux", TAKE_PTR(linux_part));
+    *ret = o;
+    return 0;
+}

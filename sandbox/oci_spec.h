@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * oci_spec - config.json of an ordinary container (OCI runtime-spec; ociVersion 1.0.2, which older
+ * runtimes take too). Everything it depends on is in struct oci_input, resolved before: writing it
+ * does no I/O but looks at host paths of mounts and devices.
+ */
+#ifndef UNICRI_SANDBOX_OCI_SPEC_H
+#define UNICRI_SANDBOX_OCI_SPEC_H
+
+#include "base/json.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/users.h"
+
+/* All borrowed. */
+struct oci_input {
+    const struct container_spec *spec;
+    const struct pod_spec *pod;
+    const char *rootfs; /* absolute */
+    char *const *argv, *const *env, *const *caps;
+    const char *cwd;
+    const struct user *user;
+    const struct cgroups *cgroups;
+    const char *cgroup;
+    const char *pod_dir;            /* resolv.conf, hostname, hosts, shm */
+    const char *netns;              /* "" the node's */
+    const char *pidns;              /* path, "" = by ns.pid: a new one or the node's */
+    const char *apparmor, *selinux; /* "" none */
+    json_t *seccomp;                /* or NULL */
+    int64_t oom_score_adj;
+};
+
+/** oci_check() - what of a request cannot be done, before anything is made. Errors: INVALID,
+ * UNSUPPORTED. */
+int oci_check(const struct pod_spec *pod, const struct container_spec *spec,
+              struct err *err) MUST_CHECK;
+/** oci_spec_build() - *ret: a new reference. Errors: INVALID naming mount, device, argument. */
+int oci_spec_build(const struct oci_input *in, json_t **ret, struct err *err) MUST_CHECK;
+
+/* The parts, one file each. */
+int oci_process(const struct oci_input *in, json_t **ret, struct err *err) MUST_CHECK;
+int oci_mounts(const struct oci_input *in, json_t **ret, bool *ret_shared, bool *ret_slave,
+               struct err *err) MUST_CHECK;
+int oci_linux(const struct oci_input *in, bool shared, bool slave, json_t **ret,
+              struct err *err) MUST_CHECK;
+/** oci_process_args() - replace the arguments of a process object (exec). Errors: INVALID (not
+ * UTF-8). */
+int oci_process_args(json_t *process, char *const *argv, struct err *err) MUST_CHECK;
+/** mount_propagation_of() - is the mount that holds `path` shared or a slave? From a text in the
+ * form of /proc/self/mountinfo. */
+void mount_propagation_of(const char *mountinfo, const char *path, bool *ret_shared,
+                          bool *ret_slave);
+
+#endif

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * runtime_runc - ordinary containers by an OCI runtime. One call starts them: `run --detach` by the
+ * monitor, which then is the parent of the workload. Signals and kills go to the process and the
+ * cgroup directly, without the runtime. What the runtime keeps of an ended container is removed
+ * here, which spares a process; what does not look like runc's own is left to `delete --force`.
+ */
+#include <dirent.h>
+#include <string.h>
+
+#include "base/child.h"
+#include "base/fs.h"
+#include "base/strbuf.h"
+#include "sandbox/handlers.h"
+#include "sandbox/oci_spec.h"
+#include "sandbox/runtime.h"
+#include "sandbox/security.h"
+
+#define CONFIG_MAX_BYTES  (16 * 1024 * 1024)
+#define DEFAULT_PATH      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define DELETE_OUTPUT_MAX (64 * 1024)
+
+static int check(struct container *c, struct err *err)
+{
+    autostrv char **argv = container_args(c->spec, &c->image->config);
+    autostrv char **env = NULL, **caps = NULL;
+    autofree char *apparmor = NULL;
+    autojson *seccomp = NULL;
+
+    if (!argv)
+        return err_set(err, ERR_INVALID, "no command: neither the request nor image '%s' names one",
+                       c->image_ref);
+    if (!*argv[0])
+        return err_set(err, ERR_INVALID, "the command is empty");
+    if (oci_check(c->pod->spec, c->spec, err) < 0 ||
+        user_check(c->spec, c->image->config.user, err) < 0 ||
+        container_env(c->spec, &c->image->config, &env, err) < 0 ||
+        capability_names(c->spec, &caps, err) < 0 || selinux_check(&c->spec->selinux, err) < 0 ||
+        apparmor_profile(c->spec, &apparmor, err) < 0)
+        return -1;
+    return seccomp_profile(c->spec, caps, &seccomp, err);
+}
+
+static int rootfs(struct container *c, struct err *err)
+{
+    return rootfs_mount(c->engine->images, c->image, c->rootfs_dir, err);
+}
+
+/* ---------------------------------------------------------------------- bundle */
+
+static bool has_env(char *const *env, const char *prefix)
+{
+    for (; env && *env; env++)
+        if (str_has_prefix(*env, prefix))
+            return true;
+    return false;
+}
+
+static int make_env(struct container *c, char ***ret, struct err *err)
+{
+    if (container_env(c->spec, &c->image->config, ret, err) < 0)
+        return -1;
+    if (!has_env(*ret, "PATH="))
+        strv_push(ret, DEFAULT_PATH);
+    if (c->spec->tty && !has_env(*ret, "TERM="))
+        strv_push(ret, "TERM=xterm");
+    if (*c->pod->spec->hostname && !has_env(*ret, "HOSTNAME="))
+        strv_take(ret, xasprintf("HOSTNAME=%s", c->pod->spec->hostname));
+    return 0;
+}
+
+/* "" for a namespace of its own or the node's. */
+static int pid_namespace(struct container *c, char **ret, struct err *err)
+{
+    struct process p = {0};
+    struct engine *engine = c->engine;
+
+    *ret = NULL;
+    if (c->spec->ns.pid == NS_POD) {
+        mutex_lock(&engine->lock);
+        p = c->pod->init;
+        mutex_unlock(&engine->lock);
+    } else if (c->spec->ns.pid == NS_TARGET) {
+        autocontainer *target = container_find(engine, c->spec->ns.target_id);
+
+        if (!target || target->pod != c->pod)
+            return err_set(err, ERR_INVALID, "target container '%s' is not in this pod",
+                           c->spec->ns.target_id);
+        mutex_lock(&engine->lock);
+        p = target->workload;
+        mutex_unlock(&engine->lock);
+    } else {
+        *ret = xstrdup("");
+        return 0;
+    }
+    if (!process_alive(&p))
+        return err_set(err, ERR_STATE,
+                       "the process whose PID namespace is to be shared does not run");
+    *ret = xasprintf("/proc/%d/ns/pid", p.pid);
+    return 0;
+}
+
+static void keep_user(struct container *c, const struct user *user)
+{
+    free(c->groups);
+    c->user = user->uid;
+    c->group = user->gid;
+    c->groups = xcalloc(user->n_groups + 1, sizeof(*c->groups));
+    for (size_t i = 0; i < user->n_groups; i++)
+        c->groups[i] = user->groups[i];
+    c->n_groups = user->n_groups;
+}
+
+static int resolve_user(struct container *c, const char *root, struct user *user, struct err *err)
+{
+    autofd int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_sys(err, "open '%s'", root);
+    if (user_resolve(fd, c->spec, c->image->config.user, user, err) < 0)
+        return -1;
+    keep_user(c, user);
+    return 0;
+}
+
+static int write_config(struct container *c, const struct oci_input *in, struct err *err)
+{
+    autofree char *path = path_join(c->run_dir, "config.json"), *text = NULL;
+    autojson *config = NULL;
+
+    if (oci_spec_build(in, &config, err) < 0)
+        return -1;
+    text = json_text(config);
+    return fs_write_file(AT_FDCWD, path, text, strlen(text), 0600, err);
+}
+
+static int build_config(struct container *c, const struct user *user, const char *root,
+                        struct err *err)
+{
+    autostrv char **argv = container_args(c->spec, &c->image->config);
+    autostrv char **env = NULL, **caps = NULL;
+    autofree char *apparmor = NULL, *pidns = NULL, *selinux = selinux_label(&c->spec->selinux);
+    autojson *seccomp = NULL;
+    const char *cwd = *c->spec->working_dir ? c->spec->working_dir : c->image->config.working_dir;
+
+    if (make_env(c, &env, err) < 0 || capability_names(c->spec, &caps, err) < 0 ||
+        apparmor_profile(c->spec, &apparmor, err) < 0 ||
+        seccomp_profile(c->spec, caps, &seccomp, err) < 0 || pid_namespace(c, &pidns, err) < 0)
+        return -1;
+
+    struct oci_input in = {
+        .spec = c->spec,
+        .pod = c->pod->spec,
+        .rootfs = root,
+        .argv = argv,
+        .env = env,
+        .caps = caps,
+        .cwd = *cwd ? cwd : "/",
+        .user = user,
+        .cgroups = &c->engine->cgroups,
+        .cgroup = c->cgroup,
+        .pod_dir = c->pod->dir,
+        .netns = c->pod->netns,
+        .pidns = pidns,
+        .apparmor = apparmor,
+        .selinux = selinux,
+        .seccomp = seccomp,
+        .oom_score_adj = oom_score_clamp(c->spec->resources.oom_score_adj),
+    };
+
+    return write_config(c, &in, err);
+}
+
+static int bundle(struct container *c, struct err *err)
+{
+    autofree char *root = path_join(c->rootfs_dir, "rootfs");
+    struct user user = {0};
+
+    if (pod_room(c->pod, err) < 0 || resolve_user(c, root, &user, err) < 0)
+        return -1;
+
+    int rc = build_config(c, &user, root, err);
+
+    user_done(&user);
+    return rc;
+}
+
+/* ----------------------------------------------------------------------- start */
+
+static void arg(struct monitor_plan *plan, const char *a)
+{
+    monitor_field(plan, "arg", a);
+}
+
+static int launch(struct container *c, struct monitor_plan *plan, struct err *err)
+{
+    autofree char *pid_file = path_join(c->run_dir, MONITOR_PID_NAME);
+
+    (void)err;
+    monitor_field(plan, "mode", "runtime");
+    monitor_field(plan, "program", c->handler->program);
+    monitor_field(plan, "env", DEFAULT_PATH);
+    monitor_field_int(plan, "tty", c->spec->tty);
+    monitor_field_int(plan, "stdin", c->spec->stdin_open);
+    monitor_field_int(plan, "stdin_once", c->spec->stdin_once);
+    arg(plan, "runc");
+    arg(plan, "--root");
+    arg(plan, c->engine->runc_dir);
+    arg(plan, "--log=@log@");
+    arg(plan, "--log-format=json");
+    arg(plan, "run");
+    arg(plan, "--detach");
+    arg(plan, "--bundle");
+    arg(plan, c->run_dir);
+    arg(plan, "--pid-file");
+    arg(plan, pid_file);
+    if (c->spec->tty) {
+        arg(plan, "--console-socket");
+        arg(plan, "@console@");
+    }
+    arg(plan, c->id);
+    return 0;
+}
+
+/* --------------------------------------------------------------------- cleanup */
+
+/* runc's state is a state.json and at most a fifo: then no process is needed to remove it. */
+static bool looks_like_runc(const char *dir)
+{
+    autodir DIR *d = opendir(dir);
+    const struct dirent *e;
+
+    while (d && (e = readdir(d)))
+        if (!str_eq(e->d_name, ".") && !str_eq(e->d_name, "..") &&
+            !str_eq(e->d_name, "state.json") && !str_eq(e->d_name, "exec.fifo") &&
+            !str_eq(e->d_name, "runc.sock"))
+            return false;
+    return d != NULL;
+}
+
+static int cleanup(struct container *c, struct err *err)
+{
+    autofree char *state = path_join(c->engine->runc_dir, c->id);
+    char *argv[] = {(char[]){"runc"},
+                    (char[]){"--root"},
+                    c->engine->runc_dir,
+                    (char[]){"delete"},
+                    (char[]){"--force"},
+                    c->id,
+                    NULL};
+    struct child_spec spec = {.path = c->handler->program, .argv = argv};
+    autochild_output output = {0};
+    struct child_status status;
+
+    if (access(state, F_OK) < 0)
+        return 0;
+    if (looks_like_runc(state))
+        return fs_remove_tree(AT_FDCWD, state, err);
+    if (child_run(&spec, NULL, 0, DELETE_OUTPUT_MAX,
+                  deadline_in(c->engine->config->runtime_timeout), &output, &status, err) < 0)
+        return -1;
+    if (!status.exited || status.code)
+        return child_explain("runc delete", &status, &output, err);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------ exec */
+
+/* The first process' description with other arguments: same user, groups, capabilities, profile. */
+static int write_process(struct container *c, char *const *argv, const char *path, struct err *err)
+{
+    autofree char *config_path = path_join(c->run_dir, "config.json"), *text = NULL,
+                  *process_text = NULL;
+    size_t len;
+
+    if (fs_read_file(AT_FDCWD, config_path, CONFIG_MAX_BYTES, &text, &len, err) < 0)
+        return -1;
+
+    autojson *config = json_parse(text, len, CONFIG_MAX_BYTES, "config.json", err);
+    json_t *process = NULL;
+
+    if (!config || json_opt_object(config, "process", &process, err) < 0)
+        return -1;
+    if (!process)
+        return err_set(err, ERR_CORRUPT, "config.json of container '%s' has no process", c->id);
+    if (oci_process_args(process, argv, err) < 0)
+        return -1;
+    json_put(process, "terminal", json_false());
+    process_text = json_text(process);
+    return fs_write_file(AT_FDCWD, path, process_text, strlen(process_text), 0600, err);
+}
+
+/* What runc exec calls the group: "NAME" in the unified hierarchy, "pids:NAME" in version 1. */
+static char *exec_cgroup_arg(struct container *c, const char *name)
+{
+    return c->engine->cgroups.v2 ? xstrdup(name) : xasprintf("pids:%s", name);
+}
+
+static int run_exec(struct container *c, const char *name, const char *process, deadline_t deadline,
+                    struct exec_result *ret, struct err *err)
+{
+    autofree char *group = exec_cgroup_arg(c, name);
+    char *argv[] = {(char[]){"runc"},
+                    (char[]){"--root"},
+                    c->engine->runc_dir,
+                    (char[]){"exec"},
+                    (char[]){"--cgroup"},
+                    group,
+                    (char[]){"--process"},
+                    (char *)(uintptr_t)process,
+                    c->id,
+                    NULL};
+    struct child_spec spec = {.path = c->handler->program, .argv = argv};
+    autochild_output output = {0};
+    struct child_status status;
+
+    if (child_run(&spec, NULL, 0, EXEC_OUTPUT_MAX_BYTES, deadline, &output, &status, err) < 0)
+        return -1;
+    ret->exit_code = status.exited ? status.code : 128 + status.code;
+    ret->out = TAKE_PTR(output.out);
+    ret->out_len = output.out_len;
+    ret->errout = TAKE_PTR(output.errout);
+    ret->errout_len = output.errout_len;
+    /* Both together have to fit into one message. */
+    if (ret->out_len + ret->errout_len > EXEC_OUTPUT_MAX_BYTES)
+        ret->errout_len = EXEC_OUTPUT_MAX_BYTES - ret->out_len;
+    return 0;
+}
+
+static int exec_sync(struct container *c, char *const *argv, nsec_t timeout,
+                     struct exec_result *ret, struct err *err)
+{
+    struct engine *engine = c->engine;
+    autofree char *name = xasprintf("exec-%u", c->execs++);
+    autofree char *file = xasprintf("%s/%s.json", c->run_dir, name);
+    autofree char *cgroup = path_join(c->cgroup, name);
+    struct err ignored = ERR_INIT;
+
+    if (write_process(c, argv, file, err) < 0)
+        return -1;
+
+    int rc = cgroup_create_in(&engine->cgroups, "pids", cgroup, err);
+
+    if (rc == 0)
+        rc = run_exec(c, name, file, timeout > 0 ? deadline_in(timeout) : DEADLINE_NEVER, ret, err);
+    /* At the timeout everything the command has started goes; else only the group, unless it left
+     * something running. */
+    if (rc < 0 && cgroup_kill(&engine->cgroups, cgroup, deadline_in(KILL_TIMEOUT), &ignored) < 0)
+        (void)err_wrap(err, "%s", ignored.msg);
+    if (!cgroup_populated(&engine->cgroups, cgroup) &&
+        cgroup_remove(&engine->cgroups, cgroup, deadline_in(NSEC_PER_SEC), &ignored) < 0)
+        rc = rc < 0 ? rc : 0; /* it goes with the container's */
+    if (fs_remove(AT_FDCWD, file, &ignored) < 0)
+        rc = rc < 0 ? rc : 0;
+    if (rc < 0 && err && err->code == ERR_DEADLINE)
+        return err_set(err, ERR_DEADLINE, "exec of '%s': not ended within %.3f s; killed", argv[0],
+                       (double)timeout / 1e9);
+    return rc;
+}
+
+static void explain(struct container *c, bool exited, int code, int *exit_code, const char **reason,
+                    const char **message)
+{
+    (void)c;
+    (void)reason;
+    (void)message;
+    *exit_code = exited ? code : 128 + code;
+}
+
+const struct runtime_ops runtime_runc = {
+    .check = check,
+    .rootfs = rootfs,
+    .bundle = bundle,
+    .launch = launch,
+    .cleanup = cleanup,
+    .exec = exec_sync,
+    .explain = explain,
+};

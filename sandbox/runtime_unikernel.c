@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * runtime_unikernel - containers that are guests. No root filesystem is mounted: the kernel is
+ * opened straight from the image's layers, which are only held. The driver (vmm/) writes a plan,
+ * the tap comes from cni/, the monitor carries it out in the jail.
+ *
+ * The pod's address goes to one guest at a time (pod->guest). Its tap and its uid are given back
+ * with the step "link".
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/strbuf.h"
+#include "sandbox/handlers.h"
+#include "sandbox/runtime.h"
+
+#define TAP_NAME           "tap0"
+#define VMM_NETNS          "vmm" /* one empty network namespace for all VMMs, below RUN/netns */
+#define GUEST_LINK_TIMEOUT (5 * NSEC_PER_SEC)
+#define BLOCK_FILE         "block"
+#define COPY_CHUNK_BYTES   (64 * 1024 * 1024)
+
+static size_t count_devices(const struct guest *guest, enum guest_device_type type)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < guest->n_devices; i++)
+        n += guest->devices[i].type == type;
+    return n;
+}
+
+static const char *device_name(const struct guest *guest, enum guest_device_type type)
+{
+    for (size_t i = 0; i < guest->n_devices; i++)
+        if (guest->devices[i].type == type)
+            return guest->devices[i].name;
+    return NULL;
+}
+
+/* ---------------------------------------------------------------------- create */
+
+static int check_request(const struct container *c, struct err *err)
+{
+    const struct container_spec *spec = c->spec;
+
+    if (spec->n_devices || (spec->cdi_devices && spec->cdi_devices[0]))
+        return err_set(err, ERR_UNSUPPORTED, "a unikernel cannot be given devices of the node");
+    if (spec->privileged)
+        return err_set(err, ERR_INVALID, "a unikernel cannot be privileged");
+    if (spec->ns.pid == NS_TARGET)
+        return err_set(err, ERR_INVALID,
+                       "a unikernel has no processes to share with container '%s'",
+                       spec->ns.target_id);
+    if (spec->tty)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "a unikernel's console is not a terminal: tty is not supported");
+    return 0;
+}
+
+static int check_devices(const struct container *c, struct err *err)
+{
+    const struct guest *guest = c->guest;
+
+    if (count_devices(guest, GUEST_NET) > 1)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "the guest declares %zu network devices; one is supported",
+                       count_devices(guest, GUEST_NET));
+    if (count_devices(guest, GUEST_NET) && !*c->pod->netns)
+        return err_set(
+            err, ERR_INVALID,
+            "a unikernel with a network device cannot use the node's network (hostNetwork)");
+    if (count_devices(guest, GUEST_BLOCK) > 1)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "the guest declares %zu block devices; one is supported",
+                       count_devices(guest, GUEST_BLOCK));
+    if (count_devices(guest, GUEST_BLOCK) && !*guest->block)
+        return err_set(err, ERR_INVALID,
+                       "the guest declares block device '%s', but the image names no file for it",
+                       device_name(guest, GUEST_BLOCK));
+    return 0;
+}
+
+static int open_image_file(struct container *c, const char *what, const char *path, struct err *err)
+{
+    const struct image *image = container_image(c, err);
+    int fd = image ? image_open_file(c->engine->images, image, path, err) : -1;
+
+    return fd < 0 ? err_wrap(err, "%s '%s' of image '%s'", what, path, c->image_ref) : fd;
+}
+
+static int check(struct container *c, struct err *err)
+{
+    autostrv char **env = NULL;
+
+    c->wants_address = count_devices(c->guest, GUEST_NET) > 0;
+    if (check_request(c, err) < 0 || check_devices(c, err) < 0 ||
+        container_env(c->spec, &c->image->config, &env, err) < 0)
+        return -1;
+    if (*c->guest->block) {
+        autofd int fd = open_image_file(c, "block device", c->guest->block, err);
+
+        if (fd < 0)
+            return -1;
+    }
+    if (*c->guest->initrd) {
+        autofd int fd = open_image_file(c, "initrd", c->guest->initrd, err);
+
+        if (fd < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int rootfs(struct container *c, struct err *err)
+{
+    return rootfs_hold(c->engine->images, c->image, c->rootfs_dir, err);
+}
+
+/* The guest's disk: a private copy, shared with the image's file where the filesystem can. */
+static int copy_block(struct container *c, struct err *err)
+{
+    autofree char *path = path_join(c->rootfs_dir, BLOCK_FILE);
+    autofd int in = open_image_file(c, "block device", c->guest->block, err);
+    autofd int out = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ssize_t n;
+
+    if (in < 0)
+        return -1;
+    if (out < 0)
+        return err_sys(err, "create '%s'", path);
+    while ((n = copy_file_range(in, NULL, out, NULL, COPY_CHUNK_BYTES, 0)) > 0)
+        ;
+    return n < 0 ? err_sys(err, "copy '%s' of image '%s'", c->guest->block, c->image_ref) : 0;
+}
+
+static int bundle(struct container *c, struct err *err)
+{
+    return *c->guest->block && count_devices(c->guest, GUEST_BLOCK) ? copy_block(c, err) : 0;
+}
+
+/* ------------------------------------------------------------------------ link */
+
+/* After a restart of the daemon between create and start: look at the image again. */
+static int have_guest(struct container *c, struct err *err)
+{
+    if (c->guest)
+        return 0;
+    if (!container_image(c, err) || runtime_guest(c, &c->guest, err) < 0)
+        return -1;
+    if (!c->guest)
+        return err_set(err, ERR_STATE, "image '%s' declares no unikernel any more", c->image_ref);
+
+    autofd int kernel = open_image_file(c, "kernel", c->guest->binary, err);
+
+    return kernel < 0 ? -1 : guest_probe_kernel(c->guest, kernel, err);
+}
+
+/* Take the pod's address. One whose guest has just ended gets it as soon as the old tap is gone. */
+static int take_address(struct container *c, struct err *err)
+{
+    struct engine *engine = c->engine;
+    struct pod *pod = c->pod;
+    deadline_t deadline = deadline_in(GUEST_LINK_TIMEOUT);
+    bool waiting = true, taken;
+
+    mutex_lock(&engine->lock);
+    while (pod->guest && pod->guest != c && pod->guest->state == CONTAINER_EXITED && waiting)
+        waiting = cond_wait(&engine->changed, &engine->lock, deadline);
+    taken = !pod->guest || pod->guest == c;
+    if (taken)
+        pod->guest = c;
+    mutex_unlock(&engine->lock);
+    return taken ? 0
+                 : err_set(err, ERR_UNSUPPORTED,
+                           "another unikernel of this pod has its address: one guest with a "
+                           "network device per pod is supported");
+}
+
+static int link_up(struct container *c, struct err *err)
+{
+    if (have_guest(c, err) < 0)
+        return -1;
+    if (!c->jail_uid && engine_uid_take(c->engine, &c->jail_uid, err) < 0)
+        return -1;
+    if (!c->wants_address)
+        return 0;
+    if (take_address(c, err) < 0)
+        return -1;
+    return guest_link_create(c->pod->netns, POD_IFNAME, TAP_NAME, c->jail_uid, false,
+                             &c->guest_link, err);
+}
+
+static int link_down(struct container *c, struct err *err)
+{
+    struct engine *engine = c->engine;
+    bool mine;
+
+    c->guest_link.tap_fd = close_fd(c->guest_link.tap_fd);
+    mutex_lock(&engine->lock);
+    mine = c->pod->guest == c;
+    mutex_unlock(&engine->lock);
+    if (mine && guest_link_remove(c->pod->netns, POD_IFNAME, TAP_NAME, err) < 0)
+        return -1;
+    if (c->jail_uid)
+        engine_uid_give(engine, c->jail_uid);
+    c->jail_uid = 0;
+    mutex_lock(&engine->lock);
+    if (mine)
+        c->pod->guest = NULL;
+    cond_broadcast(&engine->changed);
+    mutex_unlock(&engine->lock);
+    return 0;
+}
+
+/* ---------------------------------------------------------------------- launch */
+
+/* The default route's gateway where the address itself has none. */
+static const char *gateway_of(const struct cni_result *r, const struct cni_address *a)
+{
+    const char *any = a->family == AF_INET ? "0.0.0.0/0" : "::/0";
+
+    if (*a->gateway)
+        return a->gateway;
+    for (size_t i = 0; i < r->n_routes; i++)
+        if (str_eq(r->routes[i].dst, any) && *r->routes[i].gateway)
+            return r->routes[i].gateway;
+    return "";
+}
+
+static void fill_net(const struct container *c, const struct cni_result *r, struct vmm_net *net)
+{
+    *net = (struct vmm_net){
+        .device = device_name(c->guest, GUEST_NET),
+        .tap_fd = c->guest_link.tap_fd,
+        .tap = c->guest_link.tap,
+        .mac = c->guest_link.mac,
+        .mtu = c->guest_link.mtu,
+        .ip = "",
+        .gateway = "",
+        .ip6 = "",
+        .gateway6 = "",
+        .dns = c->pod->spec->dns_servers,
+        .hostname = c->pod->spec->hostname,
+    };
+    for (size_t i = 0; i < r->n_addresses; i++) {
+        const struct cni_address *a = &r->addresses[i];
+
+        if (a->family == AF_INET && !*net->ip) {
+            net->ip = a->ip;
+            net->prefix = a->prefix;
+            net->gateway = gateway_of(r, a);
+        } else if (a->family == AF_INET6 && !*net->ip6) {
+            net->ip6 = a->ip;
+            net->prefix6 = a->prefix;
+            net->gateway6 = gateway_of(r, a);
+        }
+    }
+}
+
+/* The command line: the request's words; else the image's own line, which the driver takes; else
+ * the image's command. */
+static char **guest_args(struct container *c, const struct image *image)
+{
+    if (!c->spec->command && !c->spec->args && *c->guest->cmdline)
+        return NULL;
+    return container_args(c->spec, &image->config);
+}
+
+static uint32_t guest_cpus(const struct linux_resources *r)
+{
+    int64_t period = r->cpu_period > 0 ? r->cpu_period : 100000;
+
+    return r->cpu_quota > 0 ? (uint32_t)((r->cpu_quota + period - 1) / period) : 0;
+}
+
+static int put_plan(struct container *c, const struct vmm_plan *plan, struct monitor_plan *m,
+                    struct err *err)
+{
+    struct engine *engine = c->engine;
+    autofree char *netns_path = path_join(engine->netns_dir, VMM_NETNS);
+    autostrv char **dirs = cgroup_dirs(&engine->cgroups, c->cgroup);
+    int n;
+
+    if (netns_create(netns_path, err) < 0)
+        return -1;
+    n = netns_open(netns_path, err);
+    if (n < 0 || (n = monitor_fd(m, n, true, err)) < 0)
+        return -1;
+    monitor_field(m, "mode", "vmm");
+    monitor_field_int(m, "netns", n);
+    for (char *const *a = plan->argv; a && *a; a++)
+        monitor_field(m, "arg", *a);
+    for (char *const *e = plan->env; e && *e; e++)
+        monitor_field(m, "env", *e);
+    n = monitor_fd(m, plan->program_fd, false, err);
+    if (n < 0)
+        return -1;
+    monitor_field_int(m, "program_fd", n);
+    for (size_t i = 0; i < plan->n_fds; i++) {
+        char pair[32];
+
+        n = monitor_fd(m, plan->fds[i].from, false, err);
+        if (n < 0)
+            return -1;
+        (void)snprintf(pair, sizeof(pair), "%d:%d", n, plan->fds[i].to);
+        monitor_field(m, "fd", pair);
+    }
+    for (char *const *d = dirs; d && *d; d++)
+        monitor_field(m, "cgroup", *d);
+    monitor_field_int(m, "uid", plan->jail.uid);
+    monitor_field_int(m, "gid", plan->jail.gid);
+    if (plan->jail.nofile)
+        monitor_field_int(m, "nofile", (int64_t)plan->jail.nofile);
+    if (plan->jail.fsize)
+        monitor_field_int(m, "fsize", (int64_t)plan->jail.fsize);
+    monitor_field_int(m, "new_pid_ns", plan->jail.new_pid_ns);
+    monitor_field_int(m, "stdin", c->spec->stdin_open);
+    monitor_field_int(m, "stdin_once", c->spec->stdin_once);
+    monitor_field_int(m, "oom_score_adj", oom_score_clamp(c->spec->resources.oom_score_adj));
+    return 0;
+}
+
+static int limit(struct container *c, const struct vmm_jail *jail, struct err *err)
+{
+    struct linux_resources r = c->spec->resources;
+
+    r.memory_limit = (int64_t)jail->memory_max;
+    r.memory_swap_limit = r.memory_limit;
+    return cgroup_limit(&c->engine->cgroups, c->cgroup, &r, jail->pids_max, err);
+}
+
+/* Monitor and plan share descriptors: the monitor's copies are made here, so that the plan may end
+ * first. */
+static int own_fds(struct monitor_plan *m, struct err *err)
+{
+    for (size_t i = 0; i < m->n_fds; i++) {
+        if (m->fds[i].own)
+            continue;
+
+        int fd = fcntl(m->fds[i].fd, F_DUPFD_CLOEXEC, 3);
+
+        if (fd < 0)
+            return err_sys(err, "duplicate a descriptor");
+        m->fds[i].fd = fd;
+        m->fds[i].own = true;
+    }
+    return 0;
+}
+
+static int plan_and_put(struct container *c, const struct vmm_spec *spec, struct monitor_plan *m,
+                        struct err *err)
+{
+    const struct vmm_handler *h = vmm_handler_find(c->engine->vmm, c->runtime_name, c->guest, err);
+    struct vmm_plan plan = {.program_fd = -1};
+
+    if (!h || vmm_plan(h, spec, c->jail_uid, &plan, err) < 0)
+        return -1;
+    c->guest_memory = plan.guest_memory;
+
+    int rc = limit(c, &plan.jail, err) < 0 || put_plan(c, &plan, m, err) < 0 || own_fds(m, err) < 0
+                 ? -1
+                 : 0;
+
+    vmm_plan_done(&plan);
+    return rc;
+}
+
+static int open_block(struct container *c, struct vmm_block *ret, struct err *err)
+{
+    autofree char *path = path_join(c->rootfs_dir, BLOCK_FILE);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_sys(err, "open '%s'", path);
+    *ret = (struct vmm_block){.device = device_name(c->guest, GUEST_BLOCK), .fd = fd};
+    return fd;
+}
+
+static int launch(struct container *c, struct monitor_plan *m, struct err *err)
+{
+    const struct image *image = container_image(c, err);
+    autofree struct cni_result *network = XNEW(struct cni_result);
+    autofd int kernel = -1, initrd = -1, disk = -1;
+    autostrv char **args = NULL, **env = NULL;
+    struct vmm_net net;
+    struct vmm_block block;
+
+    if (!image || have_guest(c, err) < 0 || container_env(c->spec, &image->config, &env, err) < 0)
+        return -1;
+    if ((kernel = open_image_file(c, "kernel", c->guest->binary, err)) < 0 ||
+        (*c->guest->initrd && (initrd = open_image_file(c, "initrd", c->guest->initrd, err)) < 0) ||
+        (count_devices(c->guest, GUEST_BLOCK) && (disk = open_block(c, &block, err)) < 0))
+        return -1;
+    args = guest_args(c, image);
+    mutex_lock(&c->engine->lock);
+    if (c->pod->network)
+        *network = *c->pod->network;
+    mutex_unlock(&c->engine->lock);
+    fill_net(c, network, &net);
+
+    struct vmm_spec spec = {
+        .id = c->id,
+        .guest = c->guest,
+        .kernel_fd = kernel,
+        .initrd_fd = initrd,
+        .args = args,
+        .env = env,
+        .memory_limit =
+            c->spec->resources.memory_limit > 0 ? (uint64_t)c->spec->resources.memory_limit : 0,
+        .cpus = guest_cpus(&c->spec->resources),
+        .nets = &net,
+        .n_nets = count_devices(c->guest, GUEST_NET),
+        .blocks = &block,
+        .n_blocks = disk >= 0,
+    };
+    int rc = plan_and_put(c, &spec, m, err);
+
+    /* The monitor's copy is the only one from here on. */
+    c->guest_link.tap_fd = close_fd(c->guest_link.tap_fd);
+    return rc;
+}
+
+static int cleanup(struct container *c, struct err *err)
+{
+    (void)c;
+    (void)err;
+    return 0;
+}
+
+static void explain(struct container *c, bool exited, int code, int *exit_code, const char **reason,
+                    const char **message)
+{
+    const struct vmm_handler *h = vmm_handler_find(c->engine->vmm, c->runtime_name, c->guest, NULL);
+
+    *exit_code = exited ? code : 128 + code;
+    if (h && vmm_handler_driver(h)->explain)
+        vmm_handler_driver(h)->explain(exited, code, exit_code, reason, message);
+}
+
+const struct runtime_ops runtime_unikernel = {
+    .check = check,
+    .rootfs = rootfs,
+    .bundle = bundle,
+    .link = link_up,
+    .unlink = link_down,
+    .launch = launch,
+    .cleanup = cleanup,
+    .explain = explain,
+};

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * security - capabilities, seccomp, AppArmor and SELinux of an ordinary container, as members of
+ * its OCI configuration. Checks are apart from writing, so that CreateContainer can refuse before
+ * anything is made.
+ */
+#ifndef UNICRI_SANDBOX_SECURITY_H
+#define UNICRI_SANDBOX_SECURITY_H
+
+#include "base/json.h"
+#include "sandbox/spec.h"
+
+#define SECCOMP_FILE_MAX_BYTES (4 * 1024 * 1024)
+
+/** capability_names() - strv of "CAP_..." of this kernel after default set, drop and add;
+ * privileged: all. Errors: INVALID (no such one). */
+int capability_names(const struct container_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+
+/** selinux_check() - labels asked for on a host without SELinux. Errors: UNSUPPORTED. */
+int selinux_check(const struct selinux_option *selinux, struct err *err) MUST_CHECK;
+/** selinux_label() - "user:role:type:level", owned; "" when none is asked. */
+char *selinux_label(const struct selinux_option *selinux);
+/** apparmor_profile() - *ret owned, "" none. Errors: UNSUPPORTED on a host without AppArmor. */
+int apparmor_profile(const struct container_spec *spec, char **ret, struct err *err) MUST_CHECK;
+/** seccomp_profile() - the OCI `linux.seccomp` object or NULL for unconfined; `caps` as resolved.
+ * Errors: INVALID (Localhost file). */
+int seccomp_profile(const struct container_spec *spec, char *const *caps, json_t **ret,
+                    struct err *err) MUST_CHECK;
+/** seccomp_default() - the built-in profile. New reference. */
+json_t *seccomp_default(char *const *caps);
+
+#endif
