@@ -76,7 +76,7 @@ static void *job_thread(void *arg)
     nsec_t took = clock_mono() - start;
     if (image) {
         metric_observe(&image_pull_seconds_metric, took);
-        log_info("pulled '%s' (%s) in %lld ms", j->key, image->id,
+        log_info("pulled '%.*s' (%s) in %lld ms", (int)strcspn(j->key, " "), j->key, image->id,
                  (long long)(took / NSEC_PER_MSEC));
     } else {
         phrase_error(j, &err);

@@ -349,6 +349,8 @@ static int blob_attempt(struct blob *b, struct http *http, size_t host, struct h
 
 static int blob_from(struct blob *b, struct http *http, size_t host, struct err *err)
 {
+    const struct imagestore_config *c = b->r->config;
+    uint64_t enough = 1 + c->min_rate_bytes * (uint64_t)(c->stall_timeout / NSEC_PER_MSEC) / 1000;
     int idle = 0;
     for (int resumes = 0; resumes < REGISTRY_RESUMES; resumes++) {
         autoresponse res = {0};
@@ -356,7 +358,8 @@ static int blob_from(struct blob *b, struct http *http, size_t host, struct err 
         int n = blob_attempt(b, http, host, &res, err);
         if (n <= 0)
             return n;
-        idle = b->done > before ? 0 : idle + 1;
+        /* resuming a trickle for ever is no progress */
+        idle = b->done - before >= enough ? 0 : idle + 1;
         if (idle == REGISTRY_ATTEMPTS || back_off(b->r, idle, &res, err) < 0)
             return -1;
     }

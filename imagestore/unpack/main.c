@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,7 +79,6 @@ int main(int argc, char **argv)
     struct untar_limits limits;
     struct confine_limits confined;
     autostrbuf report = STRBUF_INIT;
-    (void)setlocale(LC_CTYPE, "C.UTF-8"); /* libarchive hands out names in the locale's encoding */
     int r = parse_args(argc, argv, &limits, &confined, &err);
     if (r == 0)
         r = confine(&confined, &err);
