@@ -14,13 +14,13 @@
 
 struct fake {
     struct err fail;       /* code != ERR_NONE: pod_run() and imagestore_pull() fail with it */
-    bool block;            /* pod_run() waits until its caller goes away or the deadline passes */
+    _Atomic bool block;    /* pod_run() waits until its caller goes away or the deadline passes */
     _Atomic int blocked;   /* callers that wait now */
     _Atomic int cancelled; /* callers that went away */
     struct list_filter last_filter;
     int last_label_n;
-    nsec_t last_grace, last_exec_timeout;
-    bool network_ready;
+    _Atomic nsec_t last_grace, last_exec_timeout;
+    _Atomic bool network_ready;
     char *pod_ids[FAKE_PODS_MAX];
     struct pod_spec *pods[FAKE_PODS_MAX];
     size_t n_pods;

@@ -142,7 +142,7 @@ static void call_start(struct client *c, struct pending *p, const char *method, 
 static struct pending *call_wait(struct client *c)
 {
     grpc_event event =
-        grpc_completion_queue_next(c->queue, deadline_to_gpr(deadline_in(20 * NSEC_PER_SEC)), NULL);
+        grpc_completion_queue_next(c->queue, deadline_to_gpr(deadline_in(60 * NSEC_PER_SEC)), NULL);
 
     assert_int_equal(event.type, GRPC_OP_COMPLETE);
     return event.tag;
@@ -166,7 +166,7 @@ static grpc_status_code call(struct client *c, const char *method, const void *m
 {
     struct pending pending;
 
-    call_start(c, &pending, method, message, 10 * NSEC_PER_SEC);
+    call_start(c, &pending, method, message, 60 * NSEC_PER_SEC);
     assert_ptr_equal(call_wait(c), &pending);
     if (details)
         (void)snprintf(details, size, "%.*s", (int)GRPC_SLICE_LENGTH(pending.details),
@@ -353,7 +353,7 @@ static void test_blocked_handlers(void **state)
     client_open(&other);
     for (int i = 0; i < N; i++)
         call_start(&c, &pending[i], "RuntimeService/RunPodSandbox", run_request(),
-                   i ? 60 * NSEC_PER_SEC : 300 * NSEC_PER_MSEC);
+                   i ? 60 * NSEC_PER_SEC : 2 * NSEC_PER_SEC);
     wait_until(blocked_is, N);
     assert_int_equal(call_version(&other), GRPC_STATUS_OK);
     struct pending *first = call_wait(&c); /* the one with a short deadline */
