@@ -185,9 +185,7 @@ _Noreturn void jail_enter(const struct monitor *m, const int *cgroup_fds, size_t
     place_descriptors(m);
     set_limits(m);
     drop_privileges(m);
-    for (int i = 1; i < NSIG; i++)
-        (void)signal(i, SIG_DFL);
-    (void)sigprocmask(SIG_SETMASK, &m->old_mask, NULL);
+    start_child_signals(m);
     if (jail_filter() < 0)
         start_child_failed(m, "install the seccomp filter");
     syscall(SYS_execveat, JAIL_PROGRAM_FD, "", m->spec.argv, m->spec.env, AT_EMPTY_PATH);

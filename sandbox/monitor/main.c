@@ -113,9 +113,6 @@ static int become_monitor(struct monitor *m, struct fault *f)
         return fault(f, errno, "block SIGCHLD", NULL);
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         return fault(f, errno, "become a subreaper", NULL);
-    m->signal_fd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (m->signal_fd < 0)
-        return fault(f, errno, "create signalfd", NULL);
     if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         return fault(f, errno, "mark descriptors close-on-exec", NULL);
     return 0;
@@ -151,6 +148,41 @@ static int read_orders(struct monitor *m, struct fault *f)
     return 0;
 }
 
+/* Close what the caller left open by mistake: from MONITOR_FIRST_FD on only what the spec names is
+ * ours. */
+static void close_strangers(const struct monitor *m)
+{
+    unsigned next = MONITOR_FIRST_FD;
+
+    for (;;) {
+        unsigned lowest = ~0U;
+
+        for (size_t i = 0; i < m->spec.n_fds + 2; i++) {
+            unsigned fd = (unsigned)(i < m->spec.n_fds    ? m->spec.fds[i].from
+                                     : i == m->spec.n_fds ? m->spec.program_fd
+                                                          : m->spec.netns);
+
+            if (fd >= next && fd < lowest)
+                lowest = fd; /* -1 is ~0U: not given */
+        }
+        if (lowest > next)
+            (void)syscall(SYS_close_range, next, lowest == ~0U ? ~0U : lowest - 1, 0);
+        if (lowest == ~0U)
+            return;
+        next = lowest + 1;
+    }
+}
+
+static int open_signals(struct monitor *m, struct fault *f)
+{
+    sigset_t chld;
+
+    sigemptyset(&chld);
+    sigaddset(&chld, SIGCHLD);
+    m->signal_fd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
+    return m->signal_fd < 0 ? fault(f, errno, "create signalfd", NULL) : 0;
+}
+
 /* The write end must survive the jail's moving of descriptors, so it lies above them. */
 static int open_error_pipe(struct monitor *m, struct fault *f)
 {
@@ -173,7 +205,9 @@ static int set_up(struct monitor *m, struct fault *f)
         m->clients[i].fd = -1;
     if (become_monitor(m, f) < 0 || read_orders(m, f) < 0)
         return -1;
-    if (exitfile_reserve(m, f) < 0 || log_open(&m->log, m->spec.log, m->spec.log_line_max, f) < 0)
+    close_strangers(m);
+    if (open_signals(m, f) < 0 || exitfile_reserve(m, f) < 0 ||
+        log_open(&m->log, m->spec.log, m->spec.log_line_max, f) < 0)
         return -1;
     if (control_open(m, f) < 0 || stdio_open(m, f) < 0 || open_error_pipe(m, f) < 0)
         return -1;
@@ -328,8 +362,6 @@ static int patience(const struct monitor *m, int64_t drain_deadline_ms)
 
 static void serve_clients(struct monitor *m, const struct pollfd *p)
 {
-    if (p[SLOT_LISTENER].revents)
-        control_accept(m);
     for (size_t i = 0; i < MONITOR_CLIENTS_MAX; i++) {
         struct client *c = &m->clients[i];
 
@@ -337,6 +369,8 @@ static void serve_clients(struct monitor *m, const struct pollfd *p)
             p[SLOT_CLIENTS + i].revents & (POLLIN | POLLHUP | POLLERR))
             control_read(m, c);
     }
+    if (p[SLOT_LISTENER].revents) /* after those that have left made room */
+        control_accept(m);
     if (m->chunk_len > 0)
         stdio_deliver(m);
 }

@@ -102,9 +102,7 @@ static _Noreturn void child(const struct monitor *m)
     (void)setpgid(0, 0);
     if (stdio_child(m) < 0)
         start_child_failed(m, "set up standard streams");
-    for (int i = 1; i < NSIG; i++)
-        (void)signal(i, SIG_DFL);
-    (void)sigprocmask(SIG_SETMASK, &m->old_mask, NULL);
+    start_child_signals(m);
     execve(m->spec.program, m->spec.argv, m->spec.env);
     start_child_failed(m, "execute");
 }

@@ -24,6 +24,16 @@ _Noreturn void start_child_failed(const struct monitor *m, const char *step)
     _exit(127);
 }
 
+/* Also the two signals that libc keeps for itself and does not let signal() touch. */
+void start_child_signals(const struct monitor *m)
+{
+    static const uint64_t by_default[4]; /* the kernel's struct sigaction, all zero */
+
+    for (int i = 1; i < NSIG; i++)
+        (void)syscall(SYS_rt_sigaction, i, by_default, NULL, (size_t)8);
+    (void)sigprocmask(SIG_SETMASK, &m->old_mask, NULL);
+}
+
 static bool is_cgroup2(const char *path)
 {
     struct statfs fs;

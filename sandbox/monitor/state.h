@@ -51,7 +51,7 @@ struct start_error {
 struct monitor {
     enum phase phase;
     struct spec spec;
-    sigset_t old_mask;
+    sigset_t old_mask; /* what the workload gets: nothing blocked */
     int signal_fd;
 
     /* starting */
@@ -129,6 +129,8 @@ int start_runtime_words(struct monitor *m, int status, struct fault *f);
 int start_vmm(struct monitor *m, struct fault *f);
 /** start_child_failed() - in the child: tell errno and the step, and end. */
 _Noreturn void start_child_failed(const struct monitor *m, const char *step);
+/** start_child_signals() - in the child: every signal as a new program expects it. */
+void start_child_signals(const struct monitor *m);
 /** process_stat() - parent and start time of a process. Returns: 0, or -1 when there is none. */
 int process_stat(pid_t pid, pid_t *ret_parent, uint64_t *ret_start_time);
 

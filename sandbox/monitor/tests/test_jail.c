@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The monitor with a VMM, played by jail-probe: what the jailed process is and has, seen from
+ * inside and from /proc, and a list of things that it tries and must not be able to do.
+ */
+#include "rig.h"
+
+#include <dirent.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/vfs.h>
+
+#define UID "1999999001"
+#define GID "1999999002"
+
+static void open_probe(struct rig *rig, void **state, const char *what, const char *more)
+{
+    autofree char *program =
+        path_join(getenv("UNICRI_BIN") ? getenv("UNICRI_BIN") : "bin", "jail-probe");
+    char number[16];
+
+    rig_open(rig, state, "v", "vmm");
+    (void)snprintf(number, sizeof(number), "%d",
+                   rig_add_fd(rig, open(program, O_PATH | O_CLOEXEC)));
+    rig_field(rig, "program_fd", number);
+    rig_field(rig, "arg", "probe");
+    rig_field(rig, "arg", what);
+    if (more)
+        rig_field(rig, "arg", more);
+    rig_field(rig, "uid", UID);
+    rig_field(rig, "gid", GID);
+    rig_field(rig, "nofile", "40");
+    rig_field(rig, "new_pid_ns", "1");
+}
+
+static void inside(void **state)
+{
+    autofree char *data = NULL;
+    struct rig rig;
+    struct err err = ERR_INIT;
+    int fd;
+
+    open_probe(&rig, state, "report", "an argument");
+    data = xstrdup(rig_path(&rig, "data"));
+    assert_ok(fs_write_file(AT_FDCWD, data, "content", 7, 0600, &err), err);
+    fd = rig_add_fd(&rig, open(data, O_RDONLY | O_CLOEXEC));
+    {
+        /* crossed on purpose: a target that hides the source of another */
+        autofree char *field = xasprintf("%d:5", fd);
+        autofree char *field2 = xasprintf("%d:%d", fd, RIG_FD);
+
+        rig_field(&rig, "fd", field);
+        rig_field(&rig, "fd", field2);
+    }
+    rig_field(&rig, "env", "ONLY=this");
+    rig_field(&rig, "fsize", "4096");
+    rig_start_ok(&rig);
+    rig_end(&rig, "v", "code 0\nsignal 0\n");
+    assert_in_file(&rig, "log", "stdout F uid " UID " " UID " " UID "\n");
+    assert_in_file(&rig, "log", "stdout F gid " GID " " GID " " GID "\n");
+    assert_in_file(&rig, "log", "stdout F groups 0\n");
+    assert_in_file(&rig, "log", "stdout F caps 000000 bounding 0\n");
+    assert_in_file(&rig, "log", "stdout F nnp 1 seccomp 2 securebits eb\n");
+    assert_in_file(&rig, "log", "stdout F pid 1 host guest fds 5\n");
+    assert_in_file(&rig, "log", "stdout F core 0 0\n");
+    assert_in_file(&rig, "log", "stdout F nofile 40 40\n");
+    assert_in_file(&rig, "log", "stdout F fsize 4096 4096\n");
+    assert_in_file(&rig, "log", "stdout F env ONLY=this\n");
+    assert_in_file(&rig, "log", "stdout F arg an argument\n");
+    assert_in_file(&rig, "log", "stdout F fd 5 content\n");
+    {
+        autofree char *text = rig_read(&rig, "log");
+        const char *env = strstr(text, " env ");
+
+        assert_null(strstr(env + 1, " env "));
+    }
+}
+
+static void assert_link(pid_t pid, const char *ns, bool same)
+{
+    char path[64], theirs[64] = "", ours[64] = "";
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, ns);
+    assert_true(readlink(path, theirs, sizeof(theirs) - 1) > 0);
+    (void)snprintf(path, sizeof(path), "/proc/self/ns/%s", ns);
+    assert_true(readlink(path, ours, sizeof(ours) - 1) > 0);
+    assert_int_equal(strcmp(theirs, ours) == 0, same);
+}
+
+static int count_entries(pid_t pid, const char *what)
+{
+    char path[64];
+    autodir DIR *dir = NULL;
+    int n = 0;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, what);
+    dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *e = readdir(dir); e; e = readdir(dir))
+        n += e->d_name[0] != '.';
+    return n;
+}
+
+static void outside(void **state)
+{
+    static const char *const namespaces[] = {"mnt", "ipc", "uts", "net", "pid", "cgroup"};
+    struct rig rig;
+    char path[64], text[8192] = "";
+    int fd;
+
+    open_probe(&rig, state, "wait", NULL);
+    rig_start_ok(&rig);
+    for (size_t i = 0; i < 5; i++)
+        assert_link(rig.workload, namespaces[i], false);
+    assert_int_equal(count_entries(rig.workload, "root"), 0);
+    assert_int_equal(count_entries(rig.workload, "fd"), 3);
+    (void)snprintf(path, sizeof(path), "/proc/%d/mountinfo", rig.workload);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(read(fd, text, sizeof(text) - 1) > 0);
+    close(fd);
+    assert_non_null(strstr(text, " / / ro,nosuid,nodev,noexec"));
+    assert_ptr_equal(strchr(text, '\n'), strrchr(text, '\n')); /* one mount */
+    (void)snprintf(path, sizeof(path), "/proc/%d/net/dev", rig.workload);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    memset(text, 0, sizeof(text));
+    assert_true(read(fd, text, sizeof(text) - 1) > 0);
+    close(fd);
+    assert_null(strstr(text, "eth"));
+    assert_int_equal(kill(rig.workload, SIGKILL), 0);
+    rig_end(&rig, "v", "code 137\nsignal 9\n");
+}
+
+static void escapes(void **state)
+{
+    static const char *const refused[] = {
+        "open",  "create",      "socket", "unix",      "packet", "mkdir", "setuid", "kill",
+        "memfd", "personality", "fork",   "setgroups", "limit",  "chmod", "nice",   "xattr"};
+    static const char *const deadly[] = {"mount",    "ptrace", "bpf",         "io_uring", "keyctl",
+                                         "unshare",  "setns",  "userfaultfd", "perf",     "execve",
+                                         "execveat", "chroot", "handle",      "module"};
+    static const char *const other[] = {"clone3", "dup-program"};
+    struct rig rig;
+
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        open_probe(&rig, state, "try", refused[i]);
+        rig_start_ok(&rig);
+        print_message("%s\n", refused[i]);
+        rig_end(&rig, "v", "code 10\nsignal 0\n");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(other); i++) {
+        open_probe(&rig, state, "try", other[i]);
+        rig_start_ok(&rig);
+        print_message("%s\n", other[i]);
+        rig_end(&rig, "v", "code 11\nsignal 0\n");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(deadly); i++) {
+        open_probe(&rig, state, "try", deadly[i]);
+        rig_start_ok(&rig);
+        print_message("%s\n", deadly[i]);
+        rig_end(&rig, "v", "code 159\nsignal 31\n");
+    }
+}
+
+static void last_words_of_a_vmm(void **state)
+{
+    struct rig rig;
+
+    open_probe(&rig, state, "complain", NULL);
+    rig_start_ok(&rig);
+    rig_end(&rig, "v", "code 125\nsignal 0\n");
+    assert_in_file(&rig, "exits/v", "\nmessage probe: this went wrong\n");
+    assert_in_file(&rig, "log", "stderr F first line\n");
+}
+
+static void input(void **state)
+{
+    static const char frame[] = "\0typed\n";
+    char got[64] = "";
+    struct rig rig;
+    int fd;
+
+    open_probe(&rig, state, "echo", NULL);
+    rig_field(&rig, "stdin", "1");
+    rig_field(&rig, "stdin_once", "1");
+    rig_start_ok(&rig);
+    fd = rig_connect(&rig);
+    assert_ask(fd, "attach 1", "ok");
+    assert_int_equal(send(fd, frame, sizeof(frame) - 1, 0), sizeof(frame) - 1);
+    assert_true(recv(fd, got, sizeof(got) - 1, 0) > 1);
+    assert_int_equal(got[0], 1);
+    close(fd);
+    rig_end(&rig, "v", "code 0\n");
+    assert_in_file(&rig, "log", "typed\n");
+}
+
+static void program_that_is_none(void **state)
+{
+    struct rig rig;
+    struct err err = ERR_INIT;
+    char number[16];
+    autofree char *path = NULL;
+
+    rig_open(&rig, state, "v", "vmm");
+    path = xstrdup(rig_path(&rig, "text"));
+    assert_ok(fs_write_file(AT_FDCWD, path, "no program\n", 11, 0755, &err), err);
+    (void)snprintf(number, sizeof(number), "%d", rig_add_fd(&rig, open(path, O_PATH | O_CLOEXEC)));
+    rig_field(&rig, "program_fd", number);
+    rig_field(&rig, "arg", "x");
+    rig_field(&rig, "uid", UID);
+    rig_field(&rig, "gid", GID);
+    rig_start_fails(&rig, "v", "error 8 execute the VMM's program: Exec format error");
+}
+
+static void missing_cgroup(void **state)
+{
+    struct rig rig;
+
+    open_probe(&rig, state, "wait", NULL);
+    rig_field(&rig, "cgroup", "/sys/fs/cgroup/unicri-none");
+    rig_start_fails(&rig, "v", "open cgroup '/sys/fs/cgroup/unicri-none");
+}
+
+/* The memory cgroup of this host, v2 or v1; "" when there is none to be had. */
+static char *memory_cgroup(const char **limit_file)
+{
+    static const struct {
+        const char *mount, *probe, *limit;
+    } kinds[] = {{"/sys/fs/cgroup", "cgroup.controllers", "memory.max"},
+                 {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.limit_in_bytes"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        autofree char *probe = path_join(kinds[i].mount, kinds[i].probe);
+        char *path = xasprintf("%s/unicri-test-%d", kinds[i].mount, getpid());
+        autofree char *limit = path_join(path, kinds[i].limit);
+
+        if (access(probe, F_OK) == 0 && mkdir(path, 0755) == 0) {
+            if (access(limit, F_OK) == 0) {
+                *limit_file = kinds[i].limit;
+                return path;
+            }
+            (void)rmdir(path);
+        }
+        free(path);
+    }
+    return xstrdup("");
+}
+
+static void out_of_memory(void **state)
+{
+    const char *limit_file = NULL;
+    autofree char *cgroup = memory_cgroup(&limit_file);
+    struct err err = ERR_INIT;
+    struct rig rig;
+
+    if (!*cgroup) {
+        print_message("skipped: this host has no memory controller to use\n");
+        skip();
+    }
+    {
+        autofree char *file = path_join(cgroup, limit_file);
+
+        assert_ok(fs_write_file(AT_FDCWD, file, "16777216", 8, 0600, &err), err);
+    }
+    open_probe(&rig, state, "hog", NULL);
+    rig_field(&rig, "cgroup", cgroup);
+    rig_field(&rig, "cgroup_memory", cgroup);
+    rig_start_ok(&rig);
+    rig_end(&rig, "v", "code 137\nsignal 9\n");
+    assert_in_file(&rig, "exits/v", "\noom 1\n");
+    assert_int_equal(rmdir(cgroup), 0);
+}
+
+/* An idle monitor holds less than 100 KiB that is its own. */
+static void memory_of_an_idle_monitor(void **state)
+{
+    const struct timespec quiet = {.tv_sec = 1, .tv_nsec = 300000000};
+    char path[64], text[4096] = "";
+    struct rig rig;
+    long pss;
+    int fd;
+
+    open_probe(&rig, state, "wait", NULL);
+    rig_start_ok(&rig);
+    nanosleep(&quiet, NULL);
+    (void)snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", rig.monitor);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(read(fd, text, sizeof(text) - 1) > 0);
+    close(fd);
+    pss = strtol(strstr(text, "\nPss:") + 5, NULL, 10);
+    print_message("PSS %ld KiB\n", pss);
+    assert_in_range(pss, 20, 100);
+    assert_int_equal(count_entries(rig.monitor, "fd"),
+                     10); /* 0-2, two directories, log, signals, socket, two pipes */
+    assert_int_equal(kill(rig.workload, SIGKILL), 0);
+    rig_end(&rig, "v", "code 137\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        in_dir(inside),
+        in_dir(outside),
+        in_dir(escapes),
+        in_dir(last_words_of_a_vmm),
+        in_dir(input),
+        in_dir(program_that_is_none),
+        in_dir(missing_cgroup),
+        in_dir(out_of_memory),
+        in_dir(memory_of_an_idle_monitor),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
