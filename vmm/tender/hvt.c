@@ -7,6 +7,7 @@
  */
 #include "vmm/tender/tender.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <linux/kvm.h>
 #include <poll.h>
@@ -72,10 +73,31 @@ static void put_boot_info(struct tender *t, const char *cmdline)
     memcpy((void *)(t->mem.host + SOLO5_HVT_BOOT_INFO), &bi, sizeof(bi));
 }
 
+/* The program's own ELF header, from the linker. */
+extern const Elf64_Ehdr __ehdr_start;
+
+/* The set-up is over: let go of its code and constants. What the loop needs comes back by a few
+ * page faults. */
+static void drop_code(void)
+{
+    uintptr_t const mask = ~(uintptr_t)(ELF_PAGE - 1), base = (uintptr_t)&__ehdr_start;
+    const Elf64_Phdr *ph = (const Elf64_Phdr *)(base + __ehdr_start.e_phoff);
+
+    for (unsigned i = 0; i < __ehdr_start.e_phnum; i++) {
+        uintptr_t begin = (base + ph[i].p_vaddr) & mask;
+        if (ph[i].p_type == PT_LOAD && !(ph[i].p_flags & PF_W))
+            (void)madvise((void *)begin, base + ph[i].p_vaddr + ph[i].p_memsz - begin,
+                          MADV_DONTNEED);
+    }
+}
+
 int hvt_run(struct tender *t, const char *cmdline, struct fault *f)
 {
     put_boot_info(t, cmdline);
-    if (signals_setup(f) != 0 || jail_hvt(t, f) != 0)
+    if (signals_setup(f) != 0)
+        return -1;
+    drop_code();
+    if (jail_hvt(t, f) != 0)
         return -1;
     return hvt_cpu_run(t, f);
 }

@@ -28,6 +28,7 @@ struct run {
     int devices[RUN_DEVICES_MAX]; /* 0: none */
     const char *args[RUN_ARGS_MAX];
     int pid_namespace; /* make the tender its first process */
+    int confined;      /* an empty root directory, nobody's uid, no capability */
     /* while it runs */
     pid_t pid;
     int out_fd, err_fd;
