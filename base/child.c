@@ -163,7 +163,7 @@ int child_spawn(const struct child_spec *spec, struct pidref *ret, struct err *e
 {
     autofree char *program = spec->path ? xstrdup(spec->path) : find_program(spec->argv[0]);
     struct layout l = {.n = 0};
-    pid_t pid;
+    pid_t pid = 0;
     int r;
 
     FAULT_POINT("child.spawn");

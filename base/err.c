@@ -3,6 +3,7 @@
  * err - see err.h. A message is always built in a buffer aside first, since the arguments may point
  * into the error that is being rewritten (err_set(err, err->code, "...%s", err->msg)).
  */
+#define UNICRI_ERR_C
 #include "base/err.h"
 
 #include <errno.h>

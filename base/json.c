@@ -130,7 +130,7 @@ int json_opt_bool(const json_t *obj, const char *key, bool *ret, struct err *err
         return -1;
     if (v && !json_is_boolean(v))
         return bad_type(key, "a boolean", v, err);
-    *ret = v && json_is_true(v);
+    *ret = json_is_true(v);
     return 0;
 }
 

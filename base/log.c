@@ -69,11 +69,14 @@ static bool stderr_is_journal;
 static void journal_probe(void)
 {
     const char *s = getenv("JOURNAL_STREAM"); /* "device:inode" of the stream, systemd.exec(5) */
-    unsigned long long dev, ino;
+    char expected[64];
     struct stat st;
 
-    if (s && sscanf(s, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0)
-        stderr_is_journal = st.st_dev == dev && st.st_ino == ino;
+    if (!s || fstat(STDERR_FILENO, &st))
+        return;
+    (void)snprintf(expected, sizeof(expected), "%llu:%llu", (unsigned long long)st.st_dev,
+                   (unsigned long long)st.st_ino);
+    stderr_is_journal = strcmp(s, expected) == 0;
 }
 
 /* Appends with escapes; whole escapes and whole characters or nothing. */

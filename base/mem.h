@@ -63,6 +63,7 @@ static inline void mem_cleanup_dir(DIR **d)
 
 /* Define `name_cleanup` for `autoX` use: DEFINE_CLEANUP(struct pod *, pod_free) ->
  * CLEANUP(pod_free_cleanup) */
+/* NOLINTBEGIN(bugprone-macro-parentheses): `type` is a type */
 #define DEFINE_CLEANUP(type, func)                                                                 \
     static inline void func##_cleanup(type *p)                                                     \
     {                                                                                              \
@@ -70,6 +71,7 @@ static inline void mem_cleanup_dir(DIR **d)
             (void)func(*p);                                                                        \
     }                                                                                              \
     struct mem_semicolon_
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /** Allocation that aborts when there is no memory; xcalloc zeroes and checks n * size. Caller
  * frees. */

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -45,7 +44,8 @@ static bool read_stat(pid_t pid, char *state, uint64_t *start_time)
             return false;
         p++;
     }
-    return sscanf(p, "%" SCNu64, start_time) == 1;
+    *start_time = strtoull(p, NULL, 10); /* the kernel's own number */
+    return true;
 }
 
 static bool is_dead(char state)

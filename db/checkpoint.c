@@ -18,8 +18,9 @@ static void *checkpoint(void *arg)
     struct db_conn *c = db_reader_get(db, &err);
 
     if (c) {
-        if (sqlite3_wal_checkpoint_v2(c->h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) !=
-            SQLITE_OK)
+        int rc = sqlite3_wal_checkpoint_v2(c->h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
+        if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY) /* busy: the next commit tries again */
             (void)db_fail(c->h, &err, "checkpoint");
         db_reader_put(db, c);
     }
