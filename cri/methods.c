@@ -112,16 +112,16 @@ const struct method *method_find(const char *path, size_t len)
     return NULL;
 }
 
-/* The id that a request names, by the field's name; NULL when it has none. */
-static const char *request_id(const ProtobufCMessage *request, const char *field_name)
+/* The id that a message names, by the field's name; NULL when it has none. */
+static const char *message_id(const ProtobufCMessage *message, const char *field_name)
 {
     const ProtobufCFieldDescriptor *field =
-        protobuf_c_message_descriptor_get_field_by_name(request->descriptor, field_name);
+        protobuf_c_message_descriptor_get_field_by_name(message->descriptor, field_name);
 
     if (!field || field->type != PROTOBUF_C_TYPE_STRING ||
         field->label == PROTOBUF_C_LABEL_REPEATED)
         return NULL;
-    const char *id = *(char *const *)(const void *)((const char *)request + field->offset);
+    const char *id = *(char *const *)(const void *)((const char *)message + field->offset);
     return *id ? id : NULL;
 }
 
@@ -131,10 +131,18 @@ static bool is_quiet(enum err_code code)
     return code == ERR_UNSUPPORTED || code == ERR_NOT_FOUND;
 }
 
+/* One line, with the ids of the request or, when it made something, of the reply. */
 static void log_outcome(const struct call *call, int result, nsec_t duration, const struct err *err)
 {
     const char *name = call->method->name;
+    struct log_context context = log_context_set((struct log_context){0});
 
+    context.rpc = NULL; /* the line begins with it */
+    if (result == 0 && !context.pod)
+        context.pod = message_id(call->reply, "pod_sandbox_id");
+    if (result == 0 && !context.container)
+        context.container = message_id(call->reply, "container_id");
+    (void)log_context_set(context);
     if (result < 0 && is_quiet(err->code))
         log_debug("%s: %s: %s", name, err_code_name(err->code), err->msg);
     else if (result < 0)
@@ -153,17 +161,16 @@ static int run(struct call *call, const uint8_t *bytes, size_t len, struct err *
     call->request = wire_unpack(call->method->request, bytes, len, call->arena, err);
     if (!call->request)
         return -1;
-    struct log_context former = log_context_set(
+    (void)log_context_set(
         (struct log_context){.rpc = call->method->name,
-                             .pod = request_id(call->request, "pod_sandbox_id"),
-                             .container = request_id(call->request, "container_id")});
-    int result = call->method->handle(call, err);
-    (void)log_context_set(former);
-    return result;
+                             .pod = message_id(call->request, "pod_sandbox_id"),
+                             .container = message_id(call->request, "container_id")});
+    return call->method->handle(call, err);
 }
 
 int method_run(struct call *call, const uint8_t *bytes, size_t len, struct err *err)
 {
+    struct log_context former = log_context_set((struct log_context){0});
     nsec_t start = clock_mono();
     int result = run(call, bytes, len, err);
     nsec_t duration = clock_mono() - start;
@@ -172,5 +179,6 @@ int method_run(struct call *call, const uint8_t *bytes, size_t len, struct err *
         result = err_set(err, ERR_EXHAUSTED, "reply of more than %d bytes", WIRE_MESSAGE_MAX_BYTES);
     rpc_metrics_count((size_t)(call->method - methods), duration, result < 0);
     log_outcome(call, result, duration, err);
+    (void)log_context_set(former);
     return result;
 }

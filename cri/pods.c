@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pods - RunPodSandbox, StopPodSandbox, RemovePodSandbox, PodSandboxStatus, ListPodSandbox. */
 #include "base/id.h"
+#include "base/log.h"
 #include "cri/handlers.h"
 
 int on_run_pod_sandbox(struct call *call, struct err *err)
@@ -10,7 +11,12 @@ int on_run_pod_sandbox(struct call *call, struct err *err)
     CLEANUP(pod_spec_free_cleanup) struct pod_spec *spec = pod_spec_from_proto(request, err);
     char id[ID_LEN + 1];
 
-    if (!spec || pod_run(call->daemon->engine, spec, &call->caller, id, err) < 0)
+    if (!spec)
+        return -1;
+    (void)log_context_set((struct log_context){
+        .rpc = call->method->name,
+        .pod = arena_printf(call->arena, "%s/%s", spec->namespace_, spec->name)});
+    if (pod_run(call->daemon->engine, spec, &call->caller, id, err) < 0)
         return -1;
     REPLY(call, Runtime__V1__RunPodSandboxResponse, runtime__v1__run_pod_sandbox_response)
         ->pod_sandbox_id = arena_text(call->arena, id);

@@ -78,10 +78,12 @@ static void handlers(struct call *call, Runtime__V1__StatusResponse *reply)
     handler_views_free(views, n);
 }
 
-static char *config_text(const struct daemon *daemon)
+/* The configuration as it is in force. NULL: it could not be made. */
+static json_t *config_info(const struct daemon *daemon)
 {
     char *text = NULL;
     size_t len = 0;
+    struct err err;
     FILE *out = open_memstream(&text, &len);
 
     if (!out)
@@ -89,35 +91,57 @@ static char *config_text(const struct daemon *daemon)
     config_print(daemon->config, out);
     if (fclose(out) != 0)
         abort();
-    return text;
+    struct toml_doc *doc = toml_parse(text, len, "configuration", &err);
+    json_t *info = doc ? json_incref(toml_root(doc)) : NULL;
+    if (doc)
+        toml_free(doc);
+    free(text);
+    return info;
 }
 
-/* For verbose: the configuration as TOML, each handler with what keeps it from working, and the
- * census. */
-static char *info_text(struct call *call)
+/* Each handler, with what keeps it from working. */
+static json_t *handlers_info(const struct daemon *daemon)
 {
-    autojson *info = json_object(), *list = json_array();
-    autofree char *config = config_text(call->daemon),
-                  *census = engine_census(call->daemon->engine);
+    json_t *info = json_array();
     struct handler_view *views = NULL;
-    size_t n = engine_handlers(call->daemon->engine, &views);
+    size_t n = engine_handlers(daemon->engine, &views);
 
     for (size_t i = 0; i < n; i++) {
         json_t *handler = json_object();
         json_put(handler, "name", json_string(views[i].name));
         json_put_string(handler, "kind", views[i].kind);
         json_put_string(handler, "unavailable", views[i].unavailable);
-        if (json_array_append_new(list, handler) < 0)
+        if (json_array_append_new(info, handler) < 0)
             abort();
     }
     handler_views_free(views, n);
-    json_put(info, "handlers", json_incref(list));
-    json_put_string(info, "config", config);
-    json_t *parsed = census ? json_loads(census, 0, NULL) : NULL;
-    if (parsed)
-        json_put(info, "census", parsed);
-    autofree char *text = json_text(info);
-    return arena_text(call->arena, text);
+    return info;
+}
+
+static json_t *census_info(const struct daemon *daemon)
+{
+    autofree char *census = engine_census(daemon->engine);
+
+    return census ? json_loads(census, 0, NULL) : NULL;
+}
+
+/* For verbose: a JSON text under each key, as crictl prints them. */
+static void verbose_info(struct call *call, Runtime__V1__StatusResponse *reply)
+{
+    static const struct {
+        const char *key;
+        json_t *(*make)(const struct daemon *daemon);
+    } parts[] = {{"config", config_info}, {"handlers", handlers_info}, {"census", census_info}};
+    struct kvs info = {0};
+
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        autojson *json = parts[i].make(call->daemon);
+        autofree char *text = json ? json_text(json) : xstrdup("null");
+        kvs_set(&info, parts[i].key, text);
+    }
+    reply->info = proto_map(call->arena, &info,
+                            &runtime__v1__status_response__info_entry__descriptor, &reply->n_info);
+    kvs_done(&info);
 }
 
 int on_status(struct call *call, struct err *err)
@@ -132,9 +156,7 @@ int on_status(struct call *call, struct err *err)
         PROTO_NEW(call->arena, Runtime__V1__RuntimeFeatures, runtime__v1__runtime_features);
     reply->features->supplemental_groups_policy = true;
     if (REQUEST(call, Runtime__V1__StatusRequest)->verbose)
-        reply->info =
-            proto_map_one(call->arena, "info", info_text(call),
-                          &runtime__v1__status_response__info_entry__descriptor, &reply->n_info);
+        verbose_info(call, reply);
     return 0;
 }
 

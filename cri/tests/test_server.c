@@ -240,7 +240,11 @@ static void test_calls(void **state)
     assert_string_equal(status->status->conditions[1]->message, "no network configuration");
     assert_string_equal(status->runtime_handlers[0]->name, "");
     assert_true(status->runtime_handlers[0]->features->recursive_read_only_mounts);
-    assert_non_null(strstr(status->info[0]->value, "\"census\":{\"taps\":0}"));
+    assert_int_equal(status->n_info, 3);
+    assert_string_equal(status->info[0]->key, "config");
+    assert_non_null(strstr(status->info[0]->value, "\"max_connections\":64"));
+    assert_string_equal(status->info[2]->key, "census");
+    assert_string_equal(status->info[2]->value, "{\"taps\":0}");
     runtime__v1__status_response__free_unpacked(status, NULL);
     assert_int_equal(call(&c, "RuntimeService/RuntimeConfig", &what,
                           &runtime__v1__runtime_config_response__descriptor, &driver, NULL, 0),
