@@ -99,9 +99,14 @@ static void check(struct cni *cni, bool ask)
     mutex_unlock(&cni->lock);
 }
 
+void cni_refresh(struct cni *cni)
+{
+    check(cni, true);
+}
+
 static void check_job(void *arg)
 {
-    check(arg, true);
+    cni_refresh(arg);
 }
 
 /* NEEDS the lock. */

@@ -138,7 +138,8 @@ int cni_check(struct cni *cni, const char *conflist, const char *args, const cha
  * plugins know it. */
 int cni_gc(struct cni *cni, char *const *valid_ids, deadline_t deadline,
            struct err *err) MUST_CHECK;
-/** cni_result_parse() - a result of any supported version. Errors: INVALID naming the member.
+/** cni_result_parse() - a result of any supported version. Errors: INVALID naming the member, also
+ * when `ifname` has got no address at all.
  * Memory only. */
 int cni_result_parse(const char *json, const char *ifname, struct cni_result *ret,
                      struct err *err) MUST_CHECK;
@@ -167,7 +168,11 @@ struct guest_link {
  * autoconfiguration, no flooding).
  * @owner_uid: may open the tap's queue; the fd is passed anyway.
  * @vnet_hdr: IFF_VNET_HDR (QEMU, Firecracker), else plain frames (Solo5).
- * Idempotent: an existing tap of that name is opened again when nobody holds it.
+ * The tap is there for as long as its descriptor is open in some process. In mode BPF ordinary
+ * containers reach the guest at the pod's address, too; it sees them as 169.254.77.1 or
+ * fd75:6e69:6372:6900::1, so it needs a gateway to answer. (Loopback addresses lead to no guest: a
+ * port forward dials the pod's own address inside the namespace.) Idempotent: an existing tap of
+ * that name is opened again when nobody holds it, and filters of a guest that is gone are replaced.
  * Errors: UNSUPPORTED with the kernel feature that is missing; EXISTS when another guest holds the
  * pod's address.
  */
@@ -178,7 +183,7 @@ int guest_link_create(const char *netns, const char *ifname, const char *tap, ui
 int guest_link_remove(const char *netns, const char *ifname, const char *tap,
                       struct err *err) MUST_CHECK;
 /** guest_link_probe() - which mode this kernel allows; *ret_why (owned) says why a better one is
- * not. */
+ * not. UNICRI_GUEST_LINK=bpf|matchall|u32 in the environment forces one (tests). */
 enum guest_link_mode guest_link_probe(char **ret_why);
 
 #endif

@@ -30,6 +30,9 @@ extern struct metric cni_metric_add, cni_metric_del, cni_metric_add_failed, cni_
 /** cni_current_list() - a copy of the list in use as text, owned by the caller; NULL when there is
  * none. */
 char *cni_current_list(struct cni *cni);
+/** cni_refresh() - look at the plugins now and ask for their STATUS; blocks. Done in the background
+ * where there is a loop. */
+void cni_refresh(struct cni *cni);
 /** cni_list_installed() - are all plugins there? Errors: NOT_FOUND, DENIED naming the first that is
  * not. */
 int cni_list_installed(const struct cni *cni, const struct conflist *list,

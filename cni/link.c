@@ -7,10 +7,12 @@
  * the guest's VMM), so a crash leaves none behind. Its alias "unicri IFNAME TAP" marks it as ours
  * whatever it is renamed to, and is the only record there is of who holds the pod's address.
  *
- * Filters (all of one priority of ours, see rtnl.h), mode BPF:
- *     ingress of IFNAME -> from_pod, ingress of the tap -> from_guest, egress of lo -> from_lo
- * Modes MATCHALL and U32: ingress of either one leaves by the other. The empty clsact qdiscs stay
- * behind: they cost nothing, and others may have put filters there meanwhile.
+ * Filters, all of one priority of ours (rtnl.h):
+ *
+ * - mode BPF: ingress of IFNAME runs from_pod, ingress of the tap from_guest, egress of lo from_lo;
+ * - modes MATCHALL and U32: what arrives at either one leaves by the other.
+ *
+ * The empty clsact qdiscs stay behind: they cost nothing, and others may have put filters there.
  *
  * Invariant: the filter of IFNAME comes last and goes first, so frames are never taken from the
  * stack before somebody can receive them.
@@ -36,6 +38,7 @@
 #define ALIAS_PREFIX "unicri"
 #define LO_IFINDEX   1
 #define CLASSID_MAX  0xffff
+#define TAP_MTU_MAX  65521 /* 65535 without the Ethernet header */
 
 struct job {
     const char *ifname, *tap;
@@ -93,6 +96,11 @@ static int tap_open(const struct job *job, struct err *err)
     return TAKE_FD(fd);
 }
 
+static int mtu_for(const struct rtnl_iface *pod)
+{
+    return pod->mtu < TAP_MTU_MAX ? pod->mtu : TAP_MTU_MAX;
+}
+
 /* Written through the thread's view of /proc/sys. */
 static int set_sysctl(const char *family, const char *iface, const char *name, const char *value,
                       struct err *err)
@@ -111,7 +119,7 @@ static int set_sysctl(const char *family, const char *iface, const char *name, c
  */
 static int tap_setup(struct job *job, const struct rtnl_iface *pod, int index, struct err *err)
 {
-    struct rtnl_iface tap = {.index = index, .mtu = pod->mtu};
+    struct rtnl_iface tap = {.index = index, .mtu = mtu_for(pod)};
     struct err ignored = ERR_INIT;
 
     memcpy(tap.mac, pod->mac, sizeof(tap.mac));
@@ -209,7 +217,7 @@ static int create_tap(struct job *job, const struct rtnl_iface *pod, struct err 
         return -1;
     }
     job->ret->tap_fd = TAKE_FD(fd);
-    job->ret->mtu = pod->mtu;
+    job->ret->mtu = mtu_for(pod);
     (void)snprintf(job->ret->tap, sizeof(job->ret->tap), "%s", job->tap);
     (void)snprintf(job->ret->mac, sizeof(job->ret->mac), "%02x:%02x:%02x:%02x:%02x:%02x",
                    pod->mac[0], pod->mac[1], pod->mac[2], pod->mac[3], pod->mac[4], pod->mac[5]);

@@ -2,9 +2,11 @@
 /*
  * template - UpdateRuntimeConfig: a node's pod CIDR, put into a configuration of which the
  * administrator wrote the rest. Placeholders:
- *     {{.PodCIDR}}    the first CIDR            {{.PodRanges}}  [[{"subnet":"10.1.0.0/24"}],[...]],
- * as host-local's "ranges"
- *     {{.PodRoutes}}  [{"dst":"0.0.0.0/0"},...], a default route for each family
+ *
+ * - {{.PodCIDR}}: the first CIDR
+ * - {{.PodRanges}}: [[{"subnet":"10.1.0.0/24"}],[...]], as host-local's "ranges"
+ * - {{.PodRoutes}}: [{"dst":"0.0.0.0/0"},...], a default route for each family
+ *
  * The outcome must be a valid list before it replaces the file.
  */
 #include <arpa/inet.h>

@@ -4,20 +4,27 @@
  * Runs in the kernel: compiled for the bpf target, embedded in the daemon and loaded once by
  * ../classifier.c, attached by ../link.c.
  *
- * Three programs, one for each place where frames choose between the pod's kernel stack and its
- * guest: from_pod    ingress of the pod's interface: a frame that a local socket wants stays with
- * the stack, a frame both must see (ARP, ND, groups, ICMP errors) goes to both, all others to the
- * guest. from_guest  ingress of the tap: out of the pod's interface; what answers a local client
- * goes back to it. from_lo     egress of lo: a local client that talks to the pod's own address
- * where no local socket listens is talking to the guest. Its source becomes PEER4 or PEER6, since a
- * guest throws away what comes from its own address, and from_guest turns the answers back.
+ * Three programs, one for each place where frames choose between the pod's stack and its guest:
  *
- * Invariants: no maps, so that one copy serves every pod. The interface on the other side arrives
+ * - from_pod, ingress of the pod's interface: a frame that a local socket wants stays with the
+ *   stack, a frame that both must see (ARP, ND, groups, ICMP errors) goes to both, all others go to
+ *   the guest.
+ * - from_guest, ingress of the tap: out of the pod's interface. What answers a local client goes
+ *   back to it.
+ * - from_lo, egress of lo: a local client that talks to the pod's own address where no local socket
+ *   listens is talking to the guest. Its source becomes PEER4 or PEER6, since a guest throws away
+ *   what comes from its own address, and from_guest turns the answers back.
+ *
+ * Invariants: no maps, so that one copy serves every pod; the interface on the other side arrives
  * as the filter's class id (16 bits). A frame that cannot be understood goes to the guest: the
- * stack never answers for it. Fragments: the first one follows its ports; the others have none and
- * go to both, where only the side that has the first one can put them together. Known limit: a
- * guest that dials out from a port where an ordinary container listens gets no answers; one address
- * has one set of ports.
+ * stack never answers for it.
+ *
+ * Fragments: the first one follows its ports. The others have none and go to both, where only the
+ * side that has the first one can put them together.
+ *
+ * Known limits: a guest that dials out from a port where an ordinary container listens gets no
+ * answers, as one address has one set of ports. Late duplicates of a connection that a container
+ * has ended find no socket and reach the guest, which resets them as any stack would.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>

@@ -241,6 +241,41 @@ static void test_status(void **state)
     config_done(&config);
 }
 
+/* One STATUS that fails is no reason to send all pods away, three are, and one good one is enough
+ * to come back. */
+static void test_hysteresis(void **state)
+{
+    struct cni_config config;
+    struct err e = ERR_INIT;
+    struct cni *cni;
+
+    (void)state;
+    clean_conf();
+    config = config_here();
+    lab_write("net.d/10.conflist", GOOD("n", "1.1.0"), 0644);
+    lab_write("bin/bridge",
+              "#!/bin/sh\ntest -e $CNI_PATH/well && exit 0\n"
+              "echo '{\"cniVersion\":\"1.1.0\",\"code\":50,\"msg\":\"agent is down\"}'; exit 1\n",
+              0755);
+    lab_write("bin/well", "", 0644);
+    cni = cni_open(&config, lab_dir, NULL, &e);
+    assert_non_null(cni);
+    cni_refresh(cni);
+    assert_status(cni, true, NULL);
+    lab_run("rm bin/well");
+    cni_refresh(cni);
+    assert_status(cni, true, NULL);
+    cni_refresh(cni);
+    assert_status(cni, true, NULL);
+    cni_refresh(cni);
+    assert_status(cni, false, "network 'n': plugin 'bridge' STATUS: agent is down (code 50)");
+    lab_write("bin/well", "", 0644);
+    cni_refresh(cni);
+    assert_status(cni, true, NULL);
+    cni_close(cni);
+    config_done(&config);
+}
+
 static void *run_loop(void *arg)
 {
     loop_run(arg);
@@ -337,8 +372,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions),  cmocka_unit_test(test_shape),
         cmocka_unit_test(test_directory), cmocka_unit_test(test_many_files),
-        cmocka_unit_test(test_status),    cmocka_unit_test(test_watch),
-        cmocka_unit_test(test_template),
+        cmocka_unit_test(test_status),    cmocka_unit_test(test_hysteresis),
+        cmocka_unit_test(test_watch),     cmocka_unit_test(test_template),
     };
 
     return cmocka_run_group_tests_name("conflist", tests, lab_setup, lab_teardown);
