@@ -191,7 +191,7 @@ static int make_container(struct run *r, const struct pod_request *q, struct err
     if (n_env > RUN_LISTS_MAX || n_notes > RUN_LISTS_MAX)
         return err_set(err, ERR_INVALID, "more than %d variables or annotations", RUN_LISTS_MAX);
     for (size_t i = 0; i < n_env; i++) {
-        char *value;
+        char *value = NULL;
         if (split_pair(r->env[i], "variable", &value, err) < 0)
             return -1;
         envs[i] = (V1(KeyValue))RUNTIME__V1__KEY_VALUE__INIT;
