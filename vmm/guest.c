@@ -176,7 +176,7 @@ static int detect_encoding(struct source *source, const char *key, bool (*known)
     source->encoded = plain && known(plain);
     if (source->encoded)
         return 0;
-    return err_set(err, ERR_INVALID, "%s: %s%s '%s': is not known, neither plain nor as base64",
+    return err_set(err, ERR_INVALID, "%s: %s%s '%.200s': is not known, neither plain nor as base64",
                    source->name, GUEST_KEY_PREFIX, key, value);
 }
 
@@ -191,11 +191,11 @@ static int take_value(const struct source *source, const struct field *field, st
         return 0;
     plain = source->encoded ? decode(raw) : xstrdup(raw);
     if (!plain)
-        return err_set(err, ERR_INVALID, "%s: %s%s '%s': is not base64 like the other values",
+        return err_set(err, ERR_INVALID, "%s: %s%s '%.200s': is not base64 like the other values",
                        source->name, GUEST_KEY_PREFIX, field->key, raw);
     why = value_fault(field->grammar, plain);
     if (why)
-        return err_set(err, ERR_INVALID, "%s: %s%s '%s': %s", source->name, GUEST_KEY_PREFIX,
+        return err_set(err, ERR_INVALID, "%s: %s%s '%.200s': %s", source->name, GUEST_KEY_PREFIX,
                        field->key, plain, why);
     if (field->grammar == GRAMMAR_BOOL) {
         *(bool *)at = *plain == 't' || *plain == '1';
