@@ -84,7 +84,7 @@ static void replace(void **state)
 
 static void directories(void **state)
 {
-    autofd int dir = open_dir(*state);
+    autofd int dir = open_dir(*state), shm = open_dir("/dev/shm");
     autofree char *deep = path_join(*state, "a//b/c/");
     struct err err = ERR_INIT;
 
@@ -98,7 +98,7 @@ static void directories(void **state)
     assert_int_equal(fs_remove(dir, "a", &err), -1); /* not empty */
     assert_ok(fs_remove(dir, "a/b/c", &err), err);
     assert_ok(fs_sync_dir(dir, "a", &err), err);
-    assert_ok(fs_sync_tree(dir, &err), err);
+    assert_ok(fs_sync_tree(shm, &err), err); /* not the disk of all who build at the moment */
 }
 
 static void remove_tree_leaves_link_targets(void **state)
