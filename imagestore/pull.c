@@ -263,8 +263,8 @@ static int adopt_dirs(struct pull *p, struct err *err)
     size_t n = 0;
     int r = 0;
     for (; n < p->n_layers && r == 0; n++) {
-        fds[n] = open_layer(p, &p->layers[n]);
-        if (fds[n] < 0)
+        fds[n] = p->layers[n].twice ? -1 : open_layer(p, &p->layers[n]);
+        if (fds[n] < 0 && !p->layers[n].twice)
             r = err_sys(err, "open layer %s", p->layers[n].diff_id);
         else if (p->layers[n].result.tmp)
             layer_adopt_dirs(fds[n], p->layers[n].result.implied, fds, n);

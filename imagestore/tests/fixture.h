@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fixture - a store in a directory of its own, a registry server, and images made on the fly. Header only: two tests
- * share it.
+ * fixture - a store in a directory of its own, a registry server, and images made on the fly.
+ * Header only: two tests share it.
  */
 #ifndef UNICRI_IMAGESTORE_TESTS_FIXTURE_H
 #define UNICRI_IMAGESTORE_TESTS_FIXTURE_H
@@ -185,7 +185,8 @@ static inline void put_manifest(struct fixture *f, const char *repo, const char 
     ret->by_digest->headers = header;
 }
 
-/* An image of layers (lowest first) under repo:tag. `extra` is put into the config's "config" object. */
+/* An image of layers (lowest first) under repo:tag. `extra` is put into the config's "config"
+ * object. */
 static inline struct image_info put_image(struct fixture *f, const char *repo, const char *tag,
                                           const struct layer_info *layers, size_t n,
                                           const char *extra)

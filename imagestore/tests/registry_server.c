@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ROUTES_MAX  64
+#define ROUTES_MAX  256
 #define REQUEST_MAX 16384
 
 struct rs {
@@ -157,7 +157,8 @@ static void challenge(struct connection *c, const struct rs_route *r)
     answer_status(c, 401, r->challenge ? line : NULL);
 }
 
-/* Note what came, decide what goes back. The route is copied, so that the lock is not held while sending. */
+/* Note what came, decide what goes back. The route is copied, so that the lock is not held while
+ * sending. */
 static void serve(struct connection *c, char *request, size_t len)
 {
     char path[512] = "", query[512] = "", authorization[512], range[64];
@@ -179,8 +180,8 @@ static void serve(struct connection *c, char *request, size_t len)
         (void)snprintf(r->authorization, sizeof(r->authorization), "%s", authorization);
         (void)snprintf(r->query, sizeof(r->query), "%s", query);
         const char *body = strstr(request, "\r\n\r\n");
-        (void)snprintf(r->post, sizeof(r->post), "%.*s",
-                       (int)(len - (size_t)(body + 4 - request)), body + 4);
+        (void)snprintf(r->post, sizeof(r->post), "%.*s", (int)(len - (size_t)(body + 4 - request)),
+                       body + 4);
         fail = r->fail_times > 0;
         r->fail_times -= fail;
         bad = r->mode != RS_NORMAL && (r->misbehave == 0 || r->hits <= r->misbehave);

@@ -12,14 +12,14 @@ struct tar {
 };
 struct tar_entry {
     const char *name;
-    char type;          /* '0' file, '1' hard link, '2' link, '3' char, '5' directory, '6' fifo, 'x' pax */
+    char type; /* '0' file, '1' hard link, '2' link, '3' char, '5' directory, '6' fifo, 'x' pax */
     const char *link;
     const void *data;
     size_t len;
-    unsigned mode;      /* 0: 0644, or 0755 for directories */
+    unsigned mode; /* 0: 0644, or 0755 for directories */
     uint64_t uid, gid;
     long mtime;
-    uint64_t claimed;   /* size to write into the header when not 0 */
+    uint64_t claimed; /* size to write into the header when not 0 */
 };
 void tar_add(struct tar *t, const struct tar_entry *e);
 /** tar_raw() - bytes as they are. */

@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sys/mount.h>
 #include <sched.h>
+#include <sys/mount.h>
 
 #include "base/thread.h"
 
@@ -40,7 +40,8 @@ static void test_simple(void **state)
                               put_file_layer(f, "a/b", "etc/two", "22", 2)};
     struct image_info info =
         put_image(f, "a/b", "latest", l, 2,
-                  "\"Entrypoint\":[\"/x\"],\"Env\":[\"A=b\",\"=bad\"],\"User\":\"7\",\"Labels\":{\"k\":\"v\"}");
+                  "\"Entrypoint\":[\"/"
+                  "x\"],\"Env\":[\"A=b\",\"=bad\"],\"User\":\"7\",\"Labels\":{\"k\":\"v\"}");
     const char *name = image_name(f, "a/b");
     autoimage *image = pull(f, name, &err);
     if (!image)
@@ -92,7 +93,8 @@ static void test_digest_pull_and_index(void **state)
         "{\"schemaVersion\":2,\"mediaType\":\"" OCI_INDEX
         "\",\"manifests\":[{\"mediaType\":\"" OCI_MANIFEST "\",\"digest\":\"%s\",\"size\":1,"
         "\"platform\":{\"os\":\"linux\",\"architecture\":\"s390x\"}},{\"mediaType\":\"" OCI_MANIFEST
-        "\",\"digest\":\"%s\",\"size\":%zu,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"},"
+        "\",\"digest\":\"%s\",\"size\":%zu,\"platform\":{\"os\":\"linux\",\"architecture\":"
+        "\"amd64\"},"
         "\"annotations\":{\"from\":\"index\"}}]}",
         l.diff_id, inner.manifest, inner.by_digest->len);
     put_manifest(f, "idx", "multi", OCI_INDEX, text, &index);
@@ -125,7 +127,8 @@ static void test_tag_moves(void **state)
 {
     struct fixture *f = *state;
     struct err err;
-    struct layer_info a = put_file_layer(f, "mv", "f", "a", 1), b = put_file_layer(f, "mv", "f", "b", 1);
+    struct layer_info a = put_file_layer(f, "mv", "f", "a", 1),
+                      b = put_file_layer(f, "mv", "f", "b", 1);
     struct image_info one = put_image(f, "mv", "t", &a, 1, "");
     autofree char *name = xasprintf("%s:t", image_name(f, "mv"));
     autoimage *first = pull(f, name, &err);
@@ -212,10 +215,10 @@ static void test_wrong_count(void **state)
     struct layer_info l[2] = {put_file_layer(f, "count", "f", "x", 1),
                               put_file_layer(f, "count", "g", "y", 1)};
     struct image_info one = put_image(f, "count", "one", l, 1, "");
-    autofree char *text = xasprintf(
-        "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\","
-        "\"digest\":\"%s\",\"size\":%zu},\"layers\":[]}",
-        one.id, one.config.len);
+    autofree char *text = xasprintf("{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/"
+                                    "vnd.oci.image.config.v1+json\","
+                                    "\"digest\":\"%s\",\"size\":%zu},\"layers\":[]}",
+                                    one.id, one.config.len);
     struct image_info lie = {0};
     put_manifest(f, "count", "latest", OCI_MANIFEST, text, &lie);
     expect_error(f, image_name(f, "count"), ERR_INVALID, "0 layers, its config 1");
@@ -323,15 +326,17 @@ static void test_mirror(void **state)
     struct err err;
     struct layer_info l = random_layer(f, "library/thing", "f", 30000);
     (void)put_image(f, "library/thing", "latest", &l, 1, "");
-    autofree char *toml = xasprintf("[host.\"http://127.0.0.1:1\"]\n[host.\"http://127.0.0.1:%d\"]\n"
-                                    "capabilities=[\"pull\",\"resolve\"]\n",
-                                    rs_port(f->rs));
+    autofree char *toml =
+        xasprintf("[host.\"http://127.0.0.1:1\"]\n[host.\"http://127.0.0.1:%d\"]\n"
+                  "capabilities=[\"pull\",\"resolve\"]\n",
+                  rs_port(f->rs));
     write_hosts(f, "docker.io", toml);
     autoimage *image = pull(f, "thing", &err);
     if (!image)
         fail_msg("%s", err.msg);
     assert_string_equal(image->tags[0], "docker.io/library/thing:latest");
-    assert_string_equal(rs_find(f->rs, "/v2/library/thing/manifests/latest")->query, "ns=docker.io");
+    assert_string_equal(rs_find(f->rs, "/v2/library/thing/manifests/latest")->query,
+                        "ns=docker.io");
 }
 
 /* The first mirror serves wrong bytes of the right length, the second the right ones. */
@@ -346,8 +351,9 @@ static void test_wrong_mirror(void **state)
     memcpy(bad, l.blob.route->body, l.blob.len);
     bad[l.blob.len / 2] ^= 1;
     rs_route(evil, l.blob.route->path, 200, NULL, bad, l.blob.len);
-    autofree char *toml = xasprintf("server=\"http://127.0.0.1:%d\"\n[host.\"http://127.0.0.1:%d\"]\n",
-                                    rs_port(f->rs), rs_port(evil));
+    autofree char *toml =
+        xasprintf("server=\"http://127.0.0.1:%d\"\n[host.\"http://127.0.0.1:%d\"]\n",
+                  rs_port(f->rs), rs_port(evil));
     write_hosts(f, "_default", toml);
     autoimage *image = pull(f, "quay.example/m/thing", &err);
     if (!image)
@@ -413,7 +419,8 @@ static void test_client_leaves(void **state)
     struct image_info info = put_image(f, "leave", "latest", &l, 1, "");
     info.by_tag->mode = RS_SLOW;
     const char *name = image_name(f, "leave");
-    assert_null(imagestore_pull(f->store, name, NULL, deadline_in(NSEC_PER_MSEC), NULL, NULL, &err));
+    assert_null(
+        imagestore_pull(f->store, name, NULL, deadline_in(NSEC_PER_MSEC), NULL, NULL, &err));
     assert_int_equal(err.code, ERR_DEADLINE);
     assert_null(imagestore_pull(f->store, name, NULL, DEADLINE_NEVER, gone, NULL, &err));
     assert_int_equal(err.code, ERR_CANCELLED);
@@ -461,7 +468,8 @@ static void test_disk_full(void **state)
     for (int i = 0; i < 9000; i++) { /* compresses to little, needs 36 MB in pages */
         char name[32];
         (void)snprintf(name, sizeof(name), "d/%d", i);
-        tar_add(&t, &(struct tar_entry){.name = name, .type = '0', .data = zeros, .len = sizeof(zeros)});
+        tar_add(&t, &(struct tar_entry){
+                        .name = name, .type = '0', .data = zeros, .len = sizeof(zeros)});
     }
     struct layer_info l = put_layer(f, "full", &t);
     (void)put_image(f, "full", "latest", &l, 1, "");
@@ -480,7 +488,8 @@ static void test_disk_full(void **state)
 static void test_limits(void **state)
 {
     struct fixture *f = *state;
-    struct layer_info l[3] = {random_layer(f, "lim", "f", 100000), random_layer(f, "lim", "g", 100000),
+    struct layer_info l[3] = {random_layer(f, "lim", "f", 100000),
+                              random_layer(f, "lim", "g", 100000),
                               random_layer(f, "lim", "h", 100000)};
     (void)put_image(f, "lim", "latest", l, 3, "");
     f->config.max_layers = 2;

@@ -375,8 +375,8 @@ static void finish_dirs(struct untar *u)
 
 static int run(struct untar *u, struct err *err)
 {
-    /* The process stays in the C locale: names come out as the bytes they are. In a UTF-8 locale libarchive would
-     * bring those of PAX headers into another Unicode form. */
+    /* The process stays in the C locale: names come out as the bytes they are. In a UTF-8 locale
+     * libarchive would bring those of PAX headers into another Unicode form. */
     if (archive_read_support_format_tar(u->a) != ARCHIVE_OK ||
         archive_read_support_format_empty(u->a) != ARCHIVE_OK ||
         archive_read_open(u->a, u, NULL, on_read, NULL) != ARCHIVE_OK)

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store: root filesystems, files straight from layers, holds, removal, recovery. */
+#include "imagestore/tests/fixture.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/mount.h>
+
+#include "base/fault.h"
+#include "base/thread.h"
+
+#define ENTRY(...) (&(struct tar_entry){__VA_ARGS__})
+
+static struct image *must_pull(struct fixture *f, const char *name)
+{
+    struct err err;
+    struct image *image = pull(f, name, &err);
+    if (!image)
+        fail_msg("%s", err.msg);
+    return image;
+}
+
+/* Three layers that use everything overlayfs merges by. */
+static struct image *make_merged(struct fixture *f)
+{
+    struct tar t = {0};
+    struct layer_info l[3];
+    tar_add(&t,
+            ENTRY(.name = "tmp/", .type = '5', .mode = 01777, .uid = 3, .gid = 4, .mtime = 777));
+    tar_add(&t, ENTRY(.name = "dir/a", .type = '0', .data = "a0", .len = 2));
+    tar_add(&t, ENTRY(.name = "dir/b", .type = '0', .data = "b0", .len = 2));
+    tar_add(&t, ENTRY(.name = "opq/old", .type = '0', .data = "old", .len = 3));
+    tar_add(&t, ENTRY(.name = "gone", .type = '0', .data = "g", .len = 1));
+    tar_add(&t, ENTRY(.name = "swap/in", .type = '0', .data = "in", .len = 2));
+    tar_add(&t, ENTRY(.name = "usr/lib/lib.so", .type = '0', .data = "lib", .len = 3));
+    tar_add(&t, ENTRY(.name = "lib", .type = '2', .link = "usr/lib"));
+    tar_add(&t, ENTRY(.name = "abs", .type = '2', .link = "/usr/lib/lib.so"));
+    tar_add(&t, ENTRY(.name = "out", .type = '2', .link = "../../../../etc/passwd"));
+    tar_add(&t, ENTRY(.name = "up", .type = '2', .link = "usr/../dir/../dir/a"));
+    tar_add(&t, ENTRY(.name = "loop", .type = '2', .link = "loop2"));
+    tar_add(&t, ENTRY(.name = "loop2", .type = '2', .link = "loop"));
+    tar_add(&t, ENTRY(.name = "pipe", .type = '6'));
+    l[0] = put_layer(f, "merged", &t);
+    tar_add(&t, ENTRY(.name = "dir/.wh.b", .type = '0'));
+    tar_add(&t, ENTRY(.name = "dir/c", .type = '0', .data = "c1", .len = 2));
+    tar_add(&t, ENTRY(.name = "opq/.wh..wh..opq", .type = '0'));
+    tar_add(&t, ENTRY(.name = "opq/new", .type = '0', .data = "new", .len = 3));
+    tar_add(&t, ENTRY(.name = ".wh.gone", .type = '0'));
+    tar_add(&t,
+            ENTRY(.name = "tmp/made", .type = '0', .data = "m", .len = 1)); /* no entry for tmp/ */
+    l[1] = put_layer(f, "merged", &t);
+    tar_add(&t, ENTRY(.name = "dir/a", .type = '0', .mode = 04755, .data = "a2", .len = 2));
+    tar_add(&t, ENTRY(.name = "swap", .type = '0', .data = "file", .len = 4));
+    l[2] = put_layer(f, "merged", &t);
+    (void)put_image(f, "merged", "latest", l, 3, "");
+    return must_pull(f, image_name(f, "merged"));
+}
+
+struct expected {
+    const char *path, *text; /* text NULL: must fail with code */
+    enum err_code code;
+};
+static const struct expected files[] = {
+    {"/dir/a", "a2", 0},
+    {"dir/c", "c1", 0},
+    {"/dir/b", NULL, ERR_NOT_FOUND},
+    {"/opq/new", "new", 0},
+    {"/opq/old", NULL, ERR_NOT_FOUND},
+    {"/gone", NULL, ERR_NOT_FOUND},
+    {"/swap", "file", 0},
+    {"/swap/in", NULL, ERR_NOT_FOUND},
+    {"/lib/lib.so", "lib", 0},
+    {"/abs", "lib", 0},
+    {"//lib/.././lib//lib.so", "lib", 0},
+    {"/up", "a2", 0},
+    {"/tmp/made", "m", 0},
+    {"../../../../dir/a", "a2", 0}, /* ".." at the root stays there */
+    {"/out", NULL, ERR_NOT_FOUND},  /* and so does a link's */
+    {"/loop", NULL, ERR_INVALID},
+    {"/pipe", NULL, ERR_INVALID},
+    {"/dir", NULL, ERR_INVALID},
+    {"/", NULL, ERR_INVALID},
+    {"", NULL, ERR_INVALID},
+};
+
+static void test_open_file(void **state)
+{
+    struct fixture *f = *state;
+    autoimage *image = make_merged(f);
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        struct err err = ERR_INIT;
+        autofree char *text = read_image_file(f, image, files[i].path, &err);
+        if (files[i].text) {
+            if (!text)
+                fail_msg("'%s': %s", files[i].path, err.msg);
+            assert_string_equal(text, files[i].text);
+        } else {
+            if (text)
+                fail_msg("'%s' was opened: %s", files[i].path, text);
+            if (err.code != files[i].code)
+                fail_msg("'%s': %s: %s", files[i].path, err_code_name(err.code), err.msg);
+        }
+    }
+}
+
+/* What overlayfs shows must be what image_open_file() says. */
+static void test_overlay_agrees(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = ERR_INIT;
+    autoimage *image = make_merged(f);
+    autofree char *dir = path_join(f->dir, "c1");
+    autofree char *root = path_join(dir, "rootfs");
+    if (rootfs_mount(f->store, image, dir, &err) < 0 ||
+        rootfs_mount(f->store, image, dir, &err) < 0)
+        fail_msg("%s", err.msg);
+    autofd int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        struct err why = ERR_INIT;
+        if (!files[i].path[0])
+            continue;
+        autofree char *text = NULL;
+        autofd int file = fs_open_in_root(fd, files[i].path, O_RDONLY | O_NONBLOCK, 0, &why);
+        bool ok = file >= 0 && fs_read_fd(file, 4096, &text, NULL, &why) == 0 && text[0];
+        if (ok != (files[i].text != NULL) || (ok && !str_eq(text, files[i].text)))
+            fail_msg("'%s' differs in the mount: %s", files[i].path, ok ? text : why.msg);
+    }
+    autofree char *tmp = path_join(root, "tmp"), *su = path_join(root, "dir/a");
+    struct stat st;
+    assert_int_equal(stat(tmp, &st), 0);
+    assert_int_equal(st.st_mode,
+                     S_IFDIR | 01777); /* a layer that only implies it does not change it */
+    assert_int_equal(st.st_uid, 3);
+    assert_int_equal(st.st_mtime, 777);
+    assert_int_equal(stat(su, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 04755);
+    autofree char *written = path_join(root, "dir/w");
+    assert_int_equal(fs_write_file(AT_FDCWD, written, "w", 1, 0600, &err), 0);
+    /* another image may not be put over it */
+    struct layer_info l = put_file_layer(f, "second", "x", "x", 1);
+    (void)put_image(f, "second", "latest", &l, 1, "");
+    autoimage *second = must_pull(f, image_name(f, "second"));
+    assert_int_equal(rootfs_mount(f->store, second, dir, &err), -1);
+    assert_int_equal(err.code, ERR_EXISTS);
+    (void)close_fd(fd);
+    fd = -1;
+    assert_int_equal(rootfs_unmount(f->store, dir, &err), 0);
+    assert_int_equal(rootfs_unmount(f->store, dir, &err), 0);
+    assert_int_not_equal(access(root, F_OK), 0);
+}
+
+static void test_many_layers(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = ERR_INIT;
+    enum { N = 100 };
+    struct layer_info l[N];
+    for (size_t i = 0; i < N; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "f%zu",
+                       i % 90); /* the last ten are layers seen before */
+        l[i] = i < 90 ? put_file_layer(f, "deep", name, name, strlen(name)) : l[i - 90];
+    }
+    (void)put_image(f, "deep", "latest", l, N, "");
+    autoimage *image = must_pull(f, image_name(f, "deep"));
+    assert_int_equal(count_layers(f), 90);
+    autofree char *dir = path_join(f->dir, "c2");
+    autofree char *file = path_join(dir, "rootfs/f89");
+    if (rootfs_mount(f->store, image, dir, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(access(file, F_OK), 0);
+    assert_int_equal(rootfs_unmount(f->store, dir, &err), 0);
+}
+
+static void test_holds(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = ERR_INIT;
+    struct layer_info l = put_file_layer(f, "held", "f", "x", 1);
+    struct image_info info = put_image(f, "held", "latest", &l, 1, "");
+    autoimage *image = must_pull(f, image_name(f, "held"));
+    autofree char *a = path_join(f->dir, "hold-a"), *b = path_join(f->dir, "hold-b");
+    assert_int_equal(rootfs_mount(f->store, image, a, &err), 0);
+    assert_int_equal(rootfs_hold(f->store, image, b, &err), 0);
+    assert_int_equal(imagestore_remove(f->store, info.id, &err), 0);
+    assert_null(imagestore_find(f->store, info.id, &err));
+    assert_int_equal(count_layers(f), 1);
+    fixture_close(f); /* a new daemon knows the holds */
+    fixture_open(f);
+    assert_int_equal(count_layers(f), 1);
+    assert_int_equal(rootfs_unmount(f->store, a, &err), 0);
+    assert_int_equal(count_layers(f), 1);
+    assert_int_equal(fs_remove_tree(AT_FDCWD, b, &err), 0); /* the hold goes with its directory */
+    assert_int_equal(rootfs_unmount(f->store, a, &err), 0);
+    assert_int_equal(count_layers(f), 0);
+    assert_int_equal(rootfs_mount(f->store, image, a, &err), -1);
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    struct image_fs_info info2;
+    assert_int_equal(imagestore_fs_info(f->store, &info2, &err), 0);
+    assert_int_equal(info2.used_bytes, 0);
+    assert_string_equal(info2.mountpoint, f->root);
+    image_fs_info_done(&info2);
+}
+
+static void *call_remove(void *arg)
+{
+    struct fixture *f = arg;
+    struct err err = ERR_INIT;
+    const char *name = f->keep[0];
+    return imagestore_remove(f->store, name, &err) == 0 ? NULL : arg;
+}
+
+static void test_concurrent_remove(void **state)
+{
+    struct fixture *f = *state;
+    char *name = image_name(f, "rm"); /* keep[0] */
+    struct layer_info l[2] = {put_file_layer(f, "rm", "f", "x", 1),
+                              put_file_layer(f, "rm", "g", "y", 1)};
+    (void)put_image(f, "rm", "latest", l, 2, "");
+    (void)put_image(f, "stay", "latest", NULL, 0, "\"Cmd\":[\"x\"]");
+    for (int round = 0; round < 5; round++) {
+        autoimage *image = must_pull(f, name);
+        pthread_t t[5];
+        for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+            struct err err = ERR_INIT;
+            if (thread_start("remover", call_remove, f, &t[i], &err) < 0)
+                fail_msg("%s", err.msg);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+            void *ret = f;
+            (void)pthread_join(t[i], &ret);
+            assert_null(ret);
+        }
+        assert_int_equal(count_layers(f), 0);
+    }
+}
+
+static void test_shared_layers_stay(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = ERR_INIT;
+    struct layer_info base = put_file_layer(f, "s1", "base", "b", 1);
+    struct layer_info l1[2] = {base, put_file_layer(f, "s1", "one", "1", 1)};
+    (void)put_image(f, "s1", "latest", l1, 2, "");
+    autoimage *one = must_pull(f, image_name(f, "s1"));
+    struct layer_info l2[2] = {put_file_layer(f, "s2", "base", "b", 1),
+                               put_file_layer(f, "s2", "two", "2", 1)};
+    (void)put_image(f, "s2", "latest", l2, 2, "");
+    autoimage *two = must_pull(f, image_name(f, "s2"));
+    assert_int_equal(l2[0].blob.route->hits, 0); /* there already */
+    assert_int_equal(count_layers(f), 3);
+    assert_int_equal(imagestore_remove(f->store, one->id, &err), 0);
+    assert_int_equal(count_layers(f), 2);
+    autofree char *text = read_image_file(f, two, "/base", &err);
+    assert_string_equal(text, "b");
+}
+
+/* A layer that vanished: the image is dropped at start, and a pull heals. */
+static void test_heals(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = ERR_INIT;
+    struct layer_info l = put_file_layer(f, "heal", "f", "x", 1);
+    struct image_info info = put_image(f, "heal", "latest", &l, 1, "");
+    const char *name = image_name(f, "heal");
+    image_unref(must_pull(f, name));
+    autofree char *layer = xasprintf("%s/layers/%s", f->root, digest_hex(l.diff_id));
+    autofree char *junk = xasprintf("%s/layers/tmp-0123/x", f->root);
+    autofree char *stray = xasprintf("%s/layers/%064d", f->root, 0);
+    assert_int_equal(fs_remove_tree(AT_FDCWD, layer, &err), 0);
+    image_unref(must_pull(f, name)); /* without a restart */
+    assert_int_equal(access(layer, F_OK), 0);
+    fixture_close(f);
+    assert_int_equal(fs_remove_tree(AT_FDCWD, layer, &err), 0);
+    assert_int_equal(fs_mkdirs(junk, 0700, &err), 0);
+    assert_int_equal(fs_mkdirs(stray, 0700, &err), 0);
+    fixture_open(f);
+    assert_int_equal(count_layers(f), 0);
+    assert_null(imagestore_find(f->store, info.id, &err));
+    autoimage *image = must_pull(f, name);
+    autofree char *text = read_image_file(f, image, "/f", &err);
+    assert_string_equal(text, "x");
+}
+
+#ifdef UNICRI_FAULTS
+static void test_faults_leave_nothing(void **state)
+{
+    static const char *const points[] = {"image.layer=EIO", "image.rename=ENOSPC",
+                                         "image.layer_row=ENOSPC", "image.row=EIO"};
+    struct fixture *f = *state;
+    struct err err = ERR_INIT;
+    struct layer_info l = put_file_layer(f, "fault", "f", "x", 1);
+    (void)put_image(f, "fault", "latest", &l, 1, "");
+    for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
+        fault_set(points[i]);
+        assert_null(pull(f, image_name(f, "fault"), &err));
+        fault_set(NULL);
+        fixture_close(f);
+        fixture_open(f);
+        if (count_layers(f) != 0)
+            fail_msg("%s leaves a layer", points[i]);
+    }
+    fault_set("rootfs.mount=EIO");
+    autoimage *image = must_pull(f, image_name(f, "fault"));
+    autofree char *dir = path_join(f->dir, "cf");
+    assert_int_equal(rootfs_mount(f->store, image, dir, &err), -1);
+    fault_set(NULL);
+    assert_int_equal(rootfs_mount(f->store, image, dir, &err), 0);
+    assert_int_equal(rootfs_unmount(f->store, dir, &err), 0);
+}
+#endif
+
+static void test_find(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = ERR_INIT;
+    (void)put_image(f, "find", "v1", NULL, 0, "\"Cmd\":[\"x\"]");
+    autofree char *name = xasprintf("%s:v1", image_name(f, "find"));
+    autoimage *image = must_pull(f, name);
+    static const char *const absent[] = {
+        "",
+        "find",
+        "127.0.0.1/find",
+        "sha256:",
+        "abc",
+        "../x",
+        "sha256:0000000000000000000000000000000000000000000000000000000000000000"};
+    for (size_t i = 0; i < ARRAY_SIZE(absent); i++) {
+        assert_null(imagestore_find(f->store, absent[i], &err));
+        assert_int_equal(err.code, ERR_NOT_FOUND);
+        assert_int_equal(imagestore_remove(f->store, absent[i], &err), 0);
+    }
+    autofree char *prefix = xstrndup(image->id, 7 + 4);
+    autoimage *found = imagestore_find(f->store, prefix, &err);
+    assert_non_null(found);
+}
+
+#define CASE(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_open_file),
+        CASE(test_overlay_agrees),
+        CASE(test_many_layers),
+        CASE(test_holds),
+        CASE(test_concurrent_remove),
+        CASE(test_shared_layers_stay),
+        CASE(test_heals),
+#ifdef UNICRI_FAULTS
+        CASE(test_faults_leave_nothing),
+#endif
+        CASE(test_find),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
