@@ -34,7 +34,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "guest_link.h"
+#include "cni/bpf/guest_link.h"
 
 #define AF_INET        2
 #define AF_INET6       10

@@ -3,7 +3,7 @@
  * Chains of plugins that are shell scripts: what they are told, in which order, and every way in
  * which a plugin can misbehave. Each script notes its calls in the file `log`.
  */
-#include "lab.h"
+#include "cni/tests/lab.h"
 
 #include <sys/stat.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lists and the directory they come from: versions, names, bounds, bad files, files that are being
  * written. */
-#include "lab.h"
+#include "cni/tests/lab.h"
 
 #include <sys/stat.h>
 

@@ -3,23 +3,25 @@
  * A guest and ordinary containers at one address: real sockets of the pod's stack on one side, a
  * guest in user space (fake_guest.h) behind the tap on the other, the test in the role of the node.
  */
-#include "lab.h"
+#include "cni/tests/lab.h"
 
 #include <linux/if_tun.h>
 #include <sys/socket.h>
 
 #include "cni/netns.h"
-#include "fake_guest.h"
+#include "cni/tests/fake_guest.h"
 
-#define NODE4         "10.91.0.1"
-#define POD4          "10.91.0.2"
-#define POD6          "fd91::2"
-#define SIDECAR_PORT  8080
-#define GUEST_PORT    80
-#define TIMEOUT_MS    2000
-#define REFUSED_MS    300
-#define TIMED_ROUNDS  20
-#define SIDECAR_REPLY "stack"
+#define NODE4           "10.91.0.1"
+#define POD4            "10.91.0.2"
+#define POD6            "fd91::2"
+#define SIDECAR_PORT    8080
+#define GUEST_PORT      80
+#define TIMEOUT_MS      2000
+#define REFUSED_MS      300
+#define TIMED_ROUNDS    20
+#define PARALLEL        8
+#define PARALLEL_ROUNDS 5
+#define SIDECAR_REPLY   "stack"
 
 static char *pod; /* path of the namespace */
 static int pod_fd = -1;
@@ -757,6 +759,46 @@ static void test_without_ipv6(void **state)
     guest_down();
 }
 
+static void *pods_thread(void *arg)
+{
+    const char *name = arg;
+
+    for (int i = 0; i < PARALLEL_ROUNDS; i++) {
+        autofree char *path = lab_path(name);
+        struct guest_link l = {.tap_fd = -1};
+        struct err e = ERR_INIT;
+        autofd int fd = -1;
+
+        if (netns_create(path, &e) < 0 || (fd = netns_open(path, &e)) < 0 ||
+            netns_run(fd, in_pod, (void *)(uintptr_t) "ip link add eth0 type veth peer name p0",
+                      &e) < 0 ||
+            guest_link_create(path, "eth0", "tap0", 0, false, &l, &e) < 0 ||
+            guest_link_remove(path, "eth0", "tap0", &e) < 0 || netns_remove(path, &e) < 0)
+            return xstrdup(e.msg);
+        close(l.tap_fd);
+    }
+    return NULL;
+}
+
+static void test_parallel(void **state)
+{
+    static char names[PARALLEL][16];
+    pthread_t threads[PARALLEL];
+
+    (void)state;
+    for (int i = 0; i < PARALLEL; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "parallel-%d", i);
+        assert_int_equal(pthread_create(&threads[i], NULL, pods_thread, names[i]), 0);
+    }
+    for (int i = 0; i < PARALLEL; i++) {
+        void *failure;
+
+        pthread_join(threads[i], &failure);
+        if (failure)
+            fail_msg("%s: %s", names[i], (char *)failure);
+    }
+}
+
 static void test_time(void **state)
 {
     nsec_t create = 0, remove = 0, start;
@@ -795,6 +837,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_vnet_hdr, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_extreme_mtu, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_without_ipv6, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_parallel, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_time, pod_setup, pod_teardown),
     };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Namespaces: made, pinned, found again, tuned, removed; and the caller never moves. */
-#include "lab.h"
+#include "cni/tests/lab.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -4,14 +4,16 @@
  * ping and a census of leases. Skipped where they are not installed (package
  * containernetworking-plugins).
  */
-#include "lab.h"
+#include "cni/tests/lab.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "cni/netns.h"
 
 #define TIMED_ROUNDS 10
+#define PARALLEL     8
 
 static char *bin_dirs[] = {(char *)"/usr/lib/cni", (char *)"/opt/cni/bin", NULL};
 static struct cni_config config;
@@ -210,6 +212,54 @@ static void test_portmap(void **state)
     cni_reload(cni);
 }
 
+/* Pods side by side: no address twice, none left. */
+static void *pod_thread(void *arg)
+{
+    struct pod *p = arg;
+    struct err e = ERR_INIT;
+
+    if (cni_add(cni, p->conflist, p->args, deadline_in(60 * NSEC_PER_SEC), &p->result, &e) < 0)
+        return xstrdup(e.msg);
+    if (cni_result_parse(p->result, "eth0", &p->parsed, &e) < 0)
+        return xstrdup(e.msg);
+    return NULL;
+}
+static void test_parallel(void **state)
+{
+    struct pod pods[PARALLEL] = {0};
+    pthread_t threads[PARALLEL];
+
+    (void)state;
+    if (!have("bridge") || !have("host-local"))
+        skip();
+    for (int i = 0; i < PARALLEL; i++) {
+        autofree char *id = xasprintf("parallel-%d", i);
+        struct cni_request r = {.id = id, .ifname = "eth0"};
+
+        pods[i].netns = lab_path(id);
+        r.netns = pods[i].netns;
+        assert_ok(netns_create(pods[i].netns, err));
+        assert_ok(cni_plan(cni, &r, &pods[i].conflist, &pods[i].args, err));
+        assert_int_equal(pthread_create(&threads[i], NULL, pod_thread, &pods[i]), 0);
+    }
+    for (int i = 0; i < PARALLEL; i++) {
+        void *failure;
+
+        pthread_join(threads[i], &failure);
+        if (failure)
+            fail_msg("%s", (char *)failure);
+    }
+    for (int i = 0; i < PARALLEL; i++)
+        for (int j = 0; j < i; j++)
+            assert_string_not_equal(pods[i].parsed.addresses[0].ip, pods[j].parsed.addresses[0].ip);
+    assert_int_equal(leases(), 2 * PARALLEL);
+    for (int i = 0; i < PARALLEL; i++) {
+        pod_del(&pods[i]);
+        pod_done(&pods[i]);
+    }
+    assert_int_equal(leases(), 0);
+}
+
 static double cpu_ms(void)
 {
     struct rusage self, children;
@@ -266,9 +316,8 @@ static void test_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),
-        cmocka_unit_test(test_half_done),
-        cmocka_unit_test(test_portmap),
+        cmocka_unit_test(test_life),    cmocka_unit_test(test_half_done),
+        cmocka_unit_test(test_portmap), cmocka_unit_test(test_parallel),
         cmocka_unit_test(test_time),
     };
 

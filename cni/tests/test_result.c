@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Results of all versions, and results that lie. */
-#include "lab.h"
+#include "cni/tests/lab.h"
 
 static void test_versions(void **state)
 {
