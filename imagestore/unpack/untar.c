@@ -17,6 +17,7 @@
 #define WHITEOUT_META   ".wh..wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
 #define BLOCK           UINT64_C(4096)
+#define TAR_BLOCK       512
 #define ID_MAX          INT64_C(4294967294) /* -1 means "leave as it is" to the kernel */
 
 /* A directory's time is set last: what is put into it changes it. */
@@ -36,8 +37,23 @@ struct untar {
     size_t n_dirs, cap_dirs;
     uint64_t name_bytes;
     bool root_seen;
+    uint64_t source_bytes;
+    bool padded;
     struct err source_err;
 };
+
+/* Some writers leave out what fills the last file's block and the end mark, and other readers do not mind. So the
+ * end of the stream is filled up to a whole block; that nothing is missing is the digest's matter. */
+static la_ssize_t fill_last_block(struct untar *u, const void **ret)
+{
+    static const char zeros[TAR_BLOCK];
+    size_t odd = (size_t)(u->source_bytes % TAR_BLOCK);
+    if (u->padded || odd == 0)
+        return 0;
+    u->padded = true;
+    *ret = zeros;
+    return (la_ssize_t)(TAR_BLOCK - odd);
+}
 
 static la_ssize_t on_read(struct archive *a, void *arg, const void **ret)
 {
@@ -45,6 +61,10 @@ static la_ssize_t on_read(struct archive *a, void *arg, const void **ret)
     ssize_t n = u->source(u->arg, ret, &u->source_err);
     if (n < 0)
         archive_set_error(a, EIO, "source");
+    if (n == 0)
+        return fill_last_block(u, ret);
+    if (n > 0)
+        u->source_bytes += (uint64_t)n;
     return n;
 }
 
