@@ -115,8 +115,8 @@ char *arena_text(struct arena *arena, const char *s)
     size_t len = s ? strlen(s) : 0;
     char *copy = arena_alloc(arena, len + 1);
 
-    if (len)
-        memcpy(copy, s, len);
+    if (s)
+        memcpy(copy, s, len + 1);
     if (!str_is_utf8(copy, len))
         utf8_scrub(copy);
     return copy;

@@ -16,8 +16,8 @@
 
 #include "base/mem.h"
 
-#define ARENA_CHUNK_BYTES       (16 * 1024)
-#define ARENA_REQUEST_MAX_BYTES (64 * 1024 * 1024)
+#define ARENA_CHUNK_BYTES       ((size_t)16 * 1024)
+#define ARENA_REQUEST_MAX_BYTES ((size_t)64 * 1024 * 1024)
 
 struct arena {
     struct arena_chunk *chunks;

@@ -61,6 +61,7 @@ static int apply_file(struct config *config, const char *file, struct err *err)
     autofree char *text = NULL;
     size_t len;
 
+    /* NOLINTNEXTLINE(bugprone-implicit-widening-of-multiplication-result): a small constant */
     if (fs_read_file(AT_FDCWD, file, TOML_FILE_MAX_BYTES, &text, &len, err) < 0)
         return -1;
     return apply_text(config, text, len, file, err);
@@ -211,7 +212,11 @@ void config_free(struct config *config)
 void config_print(const struct config *config, FILE *out)
 {
     struct option_table tables[TABLES_N];
+    union {
+        const struct config *in;
+        struct config *out;
+    } same = {.in = config}; /* tables are for loading, too; printing changes nothing */
 
-    tables_of((struct config *)(uintptr_t)config, tables);
+    tables_of(same.out, tables);
     options_print(tables, TABLES_N, out);
 }

@@ -17,7 +17,7 @@
 #define REQUEST(call, type) ((const type *)(const void *)(call)->request)
 #define REPLY(call, type, init_prefix)                                                             \
     __extension__({                                                                                \
-        type *reply_ = PROTO_NEW((call)->arena, type, init_prefix);                                \
+        __auto_type reply_ = PROTO_NEW((call)->arena, type, init_prefix);                          \
         (call)->reply = &reply_->base;                                                             \
         reply_;                                                                                    \
     })

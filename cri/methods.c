@@ -16,8 +16,8 @@
     {                                                                                              \
         .path = "/runtime.v1." service_ "/" #name_, .name = #name_,                                \
         .request = &runtime__v1__##request_##__descriptor,                                         \
-        .reply = &runtime__v1__##reply_##__descriptor, .handle = handle_, .stream = stream_,       \
-        .log = log_                                                                                \
+        .reply = &runtime__v1__##reply_##__descriptor, .handle = (handle_), .stream = (stream_),   \
+        .log = (log_)                                                                              \
     }
 #define RUNTIME(...) METHOD("RuntimeService", __VA_ARGS__)
 #define IMAGE(...)   METHOD("ImageService", __VA_ARGS__)
@@ -176,7 +176,8 @@ int method_run(struct call *call, const uint8_t *bytes, size_t len, struct err *
     nsec_t duration = clock_mono() - start;
 
     if (result == 0 && protobuf_c_message_get_packed_size(call->reply) > WIRE_MESSAGE_MAX_BYTES)
-        result = err_set(err, ERR_EXHAUSTED, "reply of more than %d bytes", WIRE_MESSAGE_MAX_BYTES);
+        result =
+            err_set(err, ERR_EXHAUSTED, "reply of more than %zu bytes", WIRE_MESSAGE_MAX_BYTES);
     rpc_metrics_count((size_t)(call->method - methods), duration, result < 0);
     log_outcome(call, result, duration, err);
     (void)log_context_set(former);

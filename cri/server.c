@@ -177,10 +177,10 @@ static grpc_server *make_grpc(void)
     grpc_arg args[] = {
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-         .value.integer = WIRE_MESSAGE_MAX_BYTES},
+         .value.integer = (int)WIRE_MESSAGE_MAX_BYTES},
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)GRPC_ARG_MAX_SEND_MESSAGE_LENGTH,
-         .value.integer = WIRE_MESSAGE_MAX_BYTES},
+         .value.integer = (int)WIRE_MESSAGE_MAX_BYTES},
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)GRPC_ARG_MAX_CONCURRENT_STREAMS,
          .value.integer = STREAMS_MAX},

@@ -15,7 +15,7 @@
 /* A message in the arena, initialised: PROTO_NEW(arena, Runtime__V1__Image, runtime__v1__image) */
 #define PROTO_NEW(arena, type, init_prefix)                                                        \
     __extension__({                                                                                \
-        type *new_ = ARENA_NEW(arena, type);                                                       \
+        __auto_type new_ = ARENA_NEW(arena, type);                                                 \
         init_prefix##__init(new_);                                                                 \
         new_;                                                                                      \
     })

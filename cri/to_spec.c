@@ -122,7 +122,7 @@ int spec_map(size_t n, struct map_entry *const *entries, const char *what, struc
     for (size_t i = 0; i < n; i++) {
         bytes += strlen(entries[i]->key) + strlen(entries[i]->value);
         if (bytes > SPEC_MAP_MAX_BYTES)
-            return err_set(err, ERR_INVALID, "%s: longer than %d bytes in all", what,
+            return err_set(err, ERR_INVALID, "%s: longer than %zu bytes in all", what,
                            SPEC_MAP_MAX_BYTES);
         kvs_set(dst, entries[i]->key, entries[i]->value);
     }
@@ -309,7 +309,7 @@ int argv_from_proto(size_t n, char **words, const char *what, char ***ret, struc
     for (size_t i = 0; i < n; i++)
         bytes += strlen(words[i]) + 1;
     if (bytes > SPEC_ARGS_MAX_BYTES)
-        return err_set(err, ERR_INVALID, "%s: longer than %d bytes in all", what,
+        return err_set(err, ERR_INVALID, "%s: longer than %zu bytes in all", what,
                        SPEC_ARGS_MAX_BYTES);
     return spec_strv(n, words, SPEC_ARGS_MAX, SPEC_ARGS_MAX_BYTES, true, what, ret, err);
 }

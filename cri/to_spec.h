@@ -19,14 +19,14 @@
 #define SPEC_TEXT_MAX_BYTES 4096
 #define SPEC_HOSTNAME_MAX   64
 #define SPEC_MAP_MAX        2048
-#define SPEC_MAP_MAX_BYTES  (1024 * 1024)
+#define SPEC_MAP_MAX_BYTES  ((size_t)1024 * 1024)
 #define SPEC_DNS_MAX        64
 #define SPEC_PORTS_MAX      1024
 #define SPEC_IDMAPS_MAX     16
 #define SPEC_GROUPS_MAX     4096
 #define SPEC_ENVS_MAX       16384
 #define SPEC_ARGS_MAX       16384
-#define SPEC_ARGS_MAX_BYTES (2 * 1024 * 1024)
+#define SPEC_ARGS_MAX_BYTES ((size_t)2 * 1024 * 1024)
 #define SPEC_MOUNTS_MAX     1024
 #define SPEC_DEVICES_MAX    1024
 #define SPEC_CAPS_MAX       128

@@ -31,7 +31,7 @@ static int envs(size_t n, Runtime__V1__KeyValue **protos, struct container_spec 
                            i, key);
         bytes += strlen(key) + value->len + 2;
         if (bytes > SPEC_ARGS_MAX_BYTES)
-            return err_set(err, ERR_INVALID, "config.envs: longer than %d bytes in all",
+            return err_set(err, ERR_INVALID, "config.envs: longer than %zu bytes in all",
                            SPEC_ARGS_MAX_BYTES);
         spec->envs[i].key = xstrdup(key);
         spec->envs[i].value =

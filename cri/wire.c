@@ -80,7 +80,7 @@ ProtobufCMessage *wire_unpack(const ProtobufCMessageDescriptor *type, const uint
                               size_t len, struct arena *arena, struct err *err)
 {
     if (len > WIRE_MESSAGE_MAX_BYTES) {
-        (void)err_set(err, ERR_EXHAUSTED, "request of %zu bytes: more than %d", len,
+        (void)err_set(err, ERR_EXHAUSTED, "request of %zu bytes: more than %zu", len,
                       WIRE_MESSAGE_MAX_BYTES);
         return NULL;
     }

@@ -11,7 +11,7 @@
 
 #include "cri/arena.h"
 
-#define WIRE_MESSAGE_MAX_BYTES (16 * 1024 * 1024) /* either way; the clients' own limit */
+#define WIRE_MESSAGE_MAX_BYTES ((size_t)16 * 1024 * 1024) /* either way; the clients' own limit */
 
 /**
  * wire_unpack() - one message into the arena.

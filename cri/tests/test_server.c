@@ -86,7 +86,7 @@ static void client_open(struct client *c)
     grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
     grpc_arg arg = {.type = GRPC_ARG_INTEGER,
                     .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-                    .value.integer = WIRE_MESSAGE_MAX_BYTES};
+                    .value.integer = (int)WIRE_MESSAGE_MAX_BYTES};
     grpc_channel_args args = {1, &arg};
     int fd = connect_socket();
 
