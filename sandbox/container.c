@@ -169,14 +169,12 @@ enum container_state container_state(struct container *c)
     return state;
 }
 
-int container_set_running(struct container *c, struct err *err)
+int container_set_running(struct container *c, nsec_t started_at, struct err *err)
 {
-    nsec_t now = clock_wall();
-
-    if (db_container_started(c->engine->db, c->id, CONTAINER_RUNNING, now, err) < 0)
+    if (db_container_started(c->engine->db, c->id, CONTAINER_RUNNING, started_at, err) < 0)
         return -1;
     mutex_lock(&c->engine->lock);
-    c->started_at = now;
+    c->started_at = started_at;
     if (c->state == CONTAINER_STARTING)
         state_move(&container_states, &c->state, CONTAINER_RUNNING, c->id);
     cond_broadcast(&c->engine->changed);

@@ -76,7 +76,7 @@ void container_list_remove(struct container *c);
 /** container_move() - row first, then memory; not for RUNNING and EXITED, which carry more. */
 int container_move(struct container *c, enum container_state to, struct err *err) MUST_CHECK;
 enum container_state container_state(struct container *c);
-int container_set_running(struct container *c, struct err *err) MUST_CHECK;
+int container_set_running(struct container *c, nsec_t started_at, struct err *err) MUST_CHECK;
 /** container_set_exited() - row, memory, waiters. Already EXITED: nothing. A row that cannot be
  * written is logged: the fact counts. */
 void container_set_exited(struct container *c, nsec_t finished_at, int exit_code,

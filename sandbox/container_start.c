@@ -35,13 +35,15 @@ static void start_failed(struct container *c, const struct err *err)
 
 static int start_work(struct container *c, struct err *err)
 {
-    nsec_t start = clock_mono();
+    nsec_t start = clock_mono(),
+           started_at =
+               clock_wall(); /* before it runs, or a short life would end before its start */
     struct err why = ERR_INIT;
 
     if (check_state(c, err) < 0 || container_move(c, CONTAINER_STARTING, err) < 0)
         return -1;
     if (steps_up(&container_steps, c, &c->step, container_steps.n, &why) < 0 ||
-        container_set_running(c, &why) < 0) {
+        container_set_running(c, started_at, &why) < 0) {
         start_failed(c, &why);
         if (err)
             *err = why;

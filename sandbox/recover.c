@@ -106,6 +106,18 @@ static int containers_by_age(const void *a, const void *b)
     return (x->created_at > y->created_at) - (x->created_at < y->created_at);
 }
 
+/* A row that cannot be understood must not keep the daemon from starting; what it named is cleared
+ * away as a stranger. */
+static void put_aside(struct engine *engine, enum db_kind kind, const char *what, const char *id,
+                      const struct err *why)
+{
+    struct err err = ERR_INIT;
+
+    log_error("%s row %s goes into quarantine, it is not managed any more: %s", what, id, why->msg);
+    if (db_quarantine(engine->db, kind, id, why->msg, &err) < 0)
+        log_error("%s row %s: %s", what, id, err.msg);
+}
+
 static int load(struct engine *engine, struct err *err)
 {
     struct pod_row *pods = NULL;
@@ -125,11 +137,10 @@ static int load(struct engine *engine, struct err *err)
         qsort(containers, n_containers, sizeof(*containers), containers_by_age);
     for (size_t i = 0; i < n_pods; i++)
         if (load_pod(engine, &pods[i], &why) < 0)
-            log_error("pod row %s cannot be used and is not managed: %s", pods[i].id, why.msg);
+            put_aside(engine, DB_PODS, "pod", pods[i].id, &why);
     for (size_t i = 0; i < n_containers; i++)
         if (load_container(engine, &containers[i], &why) < 0)
-            log_error("container row %s cannot be used and is not managed: %s", containers[i].id,
-                      why.msg);
+            put_aside(engine, DB_CONTAINERS, "container", containers[i].id, &why);
     pod_rows_free(pods, n_pods);
     container_rows_free(containers, n_containers);
     return 0;
@@ -177,7 +188,7 @@ static void adopt(struct container *c, const struct process *workload, bool answ
         c->workload = *workload;
     if (c->state == CONTAINER_STARTING) {
         log_info("container %s: was being started when the daemon ended, and runs: adopted", c->id);
-        if (container_set_running(c, &err) < 0)
+        if (container_set_running(c, clock_wall(), &err) < 0)
             log_warn("container %s: %s", c->id, err.msg);
     } else if (c->state == CONTAINER_STOPPING) {
         /* Whoever wanted it stopped has lost the connection and asks again; until then it has its

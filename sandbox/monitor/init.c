@@ -86,6 +86,24 @@ __asm__(".globl _start\n_start: mov x29,xzr\n mov x0,sp\n bl run\n brk 0\n");
 #error "unicri-init does not know this architecture's system calls"
 #endif
 
+/* Compilers call these for structures even where there is no libc. */
+void *memset(void *s, int c, size_t n);
+void *memcpy(void *to, const void *from, size_t n);
+
+void *memset(void *s, int c, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        ((char *)s)[i] = (char)c;
+    return s;
+}
+
+void *memcpy(void *to, const void *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        ((char *)to)[i] = ((const char *)from)[i];
+    return to;
+}
+
 static size_t length(const char *s)
 {
     size_t n = 0;

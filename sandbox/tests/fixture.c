@@ -264,6 +264,19 @@ void fixture_close(struct fixture *f)
     f->engine = NULL;
 }
 
+/* What a failed test has left. */
+static void remove_pods(struct fixture *f)
+{
+    struct pod_view *pods;
+    size_t n = pod_list(f->engine, NULL, &pods);
+    struct err err = ERR_INIT;
+
+    for (size_t i = 0; i < n; i++)
+        if (pod_remove(f->engine, pods[i].id, NULL, &err) < 0)
+            print_error("%s\n", err.msg);
+    pod_views_free(pods, n);
+}
+
 void fixture_free(struct fixture *f)
 {
     const struct option_table tables[] = {
@@ -276,6 +289,8 @@ void fixture_free(struct fixture *f)
     struct cgroups cgroups;
     struct err err = ERR_INIT;
 
+    if (f->engine)
+        remove_pods(f);
     fixture_close(f);
     (void)umount2(none, MNT_DETACH);
     if (cgroups_open("cgroupfs", &cgroups, &err) == 0) {
