@@ -113,6 +113,14 @@ int guest_block_write(unsigned handle, uint64_t offset, const void *buf, size_t 
  */
 const struct solo5_mft_entry *guest_device(const char *name, uint32_t type, unsigned *ret_handle);
 
+/**
+ * guest_address() - what lies at an address that the boot info tells.
+ */
+static inline const void *guest_address(uint64_t address)
+{
+    return (const void *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
+}
+
 /* Set by the backend before guest_main(). */
 extern const struct solo5_mft_head *guest_mft;
 

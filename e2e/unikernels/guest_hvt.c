@@ -25,9 +25,9 @@ void guest_start(const struct solo5_hvt_boot_info *bi);
 
 void guest_start(const struct solo5_hvt_boot_info *bi)
 {
-    guest_mft = (const void *)bi->mft;
+    guest_mft = guest_address(bi->mft);
     cycle_freq = bi->cycle_freq;
-    guest_exit(guest_main((const char *)bi->cmdline));
+    guest_exit(guest_main(guest_address(bi->cmdline)));
 }
 
 void console_write(const char *data, size_t len)

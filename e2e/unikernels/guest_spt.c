@@ -55,10 +55,10 @@ void guest_start(const struct solo5_spt_boot_info *bi);
 
 void guest_start(const struct solo5_spt_boot_info *bi)
 {
-    guest_mft = (const void *)bi->mft;
+    guest_mft = guest_address(bi->mft);
     epollfd = bi->epollfd;
     timerfd = bi->timerfd;
-    guest_exit(guest_main((const char *)bi->cmdline));
+    guest_exit(guest_main(guest_address(bi->cmdline)));
 }
 
 void console_write(const char *data, size_t len)
@@ -90,7 +90,7 @@ uint64_t guest_clock(void)
 
 uint64_t guest_wait(uint64_t deadline)
 {
-    struct epoll_event ev[SOLO5_MFT_ENTRIES_MAX];
+    static struct epoll_event ev[SOLO5_MFT_ENTRIES_MAX];
     struct timespec const timer[2] = {
         {0, 0},
         {(int64_t)(deadline / NSEC_PER_SEC), (int64_t)(deadline % NSEC_PER_SEC | 1)},

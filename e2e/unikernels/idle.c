@@ -9,5 +9,5 @@ int guest_main(const char *cmdline)
     (void)cmdline;
     say("idle: waiting");
     for (;;)
-        (void)guest_wait(guest_clock() + 365 * 86400 * NSEC_PER_SEC);
+        (void)guest_wait(guest_clock() + UINT64_C(365) * 86400 * NSEC_PER_SEC);
 }

@@ -221,7 +221,7 @@ static int walk_notes(const struct elf_file *file, struct elf_image *img, const 
 int elf_read(const struct elf_file *file, struct elf_image *img, struct fault *f)
 {
     Elf64_Ehdr eh;
-    Elf64_Phdr ph[ELF_PHDRS_MAX];
+    Elf64_Phdr ph[ELF_PHDRS_MAX] = {0};
     struct notes_seen seen = {false, false};
 
     memset(img, 0, offsetof(struct elf_image, mft));

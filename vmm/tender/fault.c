@@ -19,7 +19,7 @@ static void make_printable(char *s)
             *s = '?';
 }
 
-int fault_set(struct fault *f, int status, const char *fmt, ...)
+void fault_record(struct fault *f, int status, const char *fmt, ...)
 {
     va_list ap;
 
@@ -28,10 +28,9 @@ int fault_set(struct fault *f, int status, const char *fmt, ...)
     (void)vsnprintf(f->msg, sizeof(f->msg), fmt, ap);
     va_end(ap);
     make_printable(f->msg);
-    return -1;
 }
 
-int fault_sys(struct fault *f, const char *fmt, ...)
+void fault_record_sys(struct fault *f, const char *fmt, ...)
 {
     int saved = errno;
     va_list ap;
@@ -44,7 +43,6 @@ int fault_sys(struct fault *f, const char *fmt, ...)
     used = strlen(f->msg);
     (void)snprintf(f->msg + used, sizeof(f->msg) - used, ": %s", strerrordesc_np(saved));
     make_printable(f->msg);
-    return -1;
 }
 
 void fault_exit(const struct fault *f)

@@ -27,19 +27,22 @@ struct fault {
 #define TENDER_MUST_CHECK __attribute__((warn_unused_result))
 
 /**
- * fault_set() - record a failure.
+ * fault_set(f, status, fmt, ...) - record a failure.
  * @f: written.
  * @status: one of enum tender_status.
  * @fmt: printf format; `what 'object': why`.
- * Returns -1 always, so that a caller can `return fault_set(...)`.
+ * Is -1 always, visibly to compiler and analyzer, so that a caller can `return fault_set(...)`.
  */
-int fault_set(struct fault *f, int status, const char *fmt, ...)
+#define fault_set(...) (fault_record(__VA_ARGS__), -1)
+void fault_record(struct fault *f, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /**
- * fault_sys() - like fault_set() with STATUS_SETUP, and ": " and the text of errno appended.
+ * fault_sys(f, fmt, ...) - like fault_set() with STATUS_SETUP, and ": " and the text of errno
+ * appended.
  */
-int fault_sys(struct fault *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define fault_sys(...) (fault_record_sys(__VA_ARGS__), -1)
+void fault_record_sys(struct fault *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /**
  * fault_exit() - write `unicri-tender: MSG` as one line to descriptor 2 and end with the fault's

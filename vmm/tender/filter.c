@@ -40,7 +40,7 @@ static void load(struct filter *p, size_t offset)
 /* Little endian: the low word of an argument comes first. */
 static void load_arg(struct filter *p, unsigned arg, unsigned high)
 {
-    load(p, offsetof(struct seccomp_data, args) + arg * 8 + high * 4);
+    load(p, offsetof(struct seccomp_data, args) + (size_t)arg * 8 + (size_t)high * 4);
 }
 
 static void add_cond(struct filter *p, const struct filter_cond *c)
@@ -108,10 +108,9 @@ int filter_finish(struct filter *p, struct fault *f)
     return 0;
 }
 
-int filter_install(const struct filter *p, struct fault *f)
+int filter_install(struct filter *p, struct fault *f)
 {
-    struct sock_fprog prog = {.len = (unsigned short)p->len,
-                              .filter = (struct sock_filter *)(uintptr_t)p->insn};
+    struct sock_fprog prog = {.len = (unsigned short)p->len, .filter = p->insn};
 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return fault_sys(f, "jail: set no_new_privs");

@@ -62,6 +62,6 @@ int filter_finish(struct filter *p, struct fault *f) TENDER_MUST_CHECK;
 /**
  * filter_install() - set no_new_privs and put the program in force for this process.
  */
-int filter_install(const struct filter *p, struct fault *f) TENDER_MUST_CHECK;
+int filter_install(struct filter *p, struct fault *f) TENDER_MUST_CHECK;
 
 #endif

@@ -70,24 +70,23 @@ static void put_boot_info(struct tender *t, const char *cmdline)
 
     mem_boot_strings(&t->mem, &t->mft, cmdline, SOLO5_HVT_BOOT_INFO + sizeof(bi), &bi.mft,
                      &bi.cmdline);
-    memcpy((void *)(t->mem.host + SOLO5_HVT_BOOT_INFO), &bi, sizeof(bi));
+    memcpy(mem_raw(&t->mem, SOLO5_HVT_BOOT_INFO), &bi, sizeof(bi));
 }
 
 /* The program's own ELF header, from the linker. */
-extern const Elf64_Ehdr __ehdr_start;
+extern Elf64_Ehdr __ehdr_start;
 
 /* The set-up is over: let go of its code and constants. What the loop needs comes back by a few
  * page faults. */
 static void drop_code(void)
 {
-    uintptr_t const mask = ~(uintptr_t)(ELF_PAGE - 1), base = (uintptr_t)&__ehdr_start;
+    char *base = (char *)&__ehdr_start;
     const Elf64_Phdr *ph = (const Elf64_Phdr *)(base + __ehdr_start.e_phoff);
 
     for (unsigned i = 0; i < __ehdr_start.e_phnum; i++) {
-        uintptr_t begin = (base + ph[i].p_vaddr) & mask;
+        uint64_t begin = ph[i].p_vaddr & ~(uint64_t)(ELF_PAGE - 1);
         if (ph[i].p_type == PT_LOAD && !(ph[i].p_flags & PF_W))
-            (void)madvise((void *)begin, base + ph[i].p_vaddr + ph[i].p_memsz - begin,
-                          MADV_DONTNEED);
+            (void)madvise(base + begin, ph[i].p_vaddr + ph[i].p_memsz - begin, MADV_DONTNEED);
     }
 }
 

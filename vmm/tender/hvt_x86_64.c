@@ -47,7 +47,7 @@
 
 static void set_entry(const struct tender *t, uint64_t table, uint64_t index, uint64_t value)
 {
-    memcpy((void *)(t->mem.host + (uintptr_t)(table + index * 8)), &value, sizeof(value));
+    memcpy(mem_raw(&t->mem, table + index * 8), &value, sizeof(value));
 }
 
 static void make_tables(const struct tender *t)

@@ -9,11 +9,17 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* Guest addresses are numbers until here: the one place that makes pointers of them. */
+void *mem_raw(const struct guest_mem *m, uint64_t addr)
+{
+    return (void *)(m->host + (uintptr_t)addr); /* NOLINT(performance-no-int-to-ptr) */
+}
+
 int mem_map(struct guest_mem *m, uint64_t size, bool fixed, struct fault *f)
 {
     uint64_t low = fixed ? SOLO5_SPT_MEM_BASE : 0;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fixed ? MAP_FIXED_NOREPLACE : 0);
-    void *want = fixed ? (void *)(uintptr_t)low : NULL;
+    void *want = mem_raw(&(struct guest_mem){0}, low); /* NULL: anywhere */
     void *at = mmap(want, size - low, PROT_READ | PROT_WRITE, flags, -1, 0);
 
     if (at == MAP_FAILED)
@@ -36,7 +42,7 @@ void *mem_at(const struct guest_mem *m, uint64_t addr, uint64_t len)
 
     if (addr < m->low || __builtin_add_overflow(addr, len, &end) || end > m->size)
         return NULL;
-    return (void *)(m->host + (uintptr_t)addr);
+    return mem_raw(m, addr);
 }
 
 int mem_load(const struct guest_mem *m, const struct elf_file *file, const struct elf_image *img,
@@ -71,8 +77,8 @@ void mem_boot_strings(const struct guest_mem *m, const struct manifest *mft, con
     _Static_assert(SOLO5_SPT_BOOT_INFO + 256 + sizeof(struct manifest) + SOLO5_CMDLINE_SIZE <
                        SOLO5_GUEST_MIN_BASE,
                    "boot data fit below the guest");
-    memcpy((void *)(m->host + (uintptr_t)at), mft, size);
-    memcpy((void *)(m->host + (uintptr_t)text), cmdline, strlen(cmdline) + 1);
+    memcpy(mem_raw(m, at), mft, size);
+    memcpy(mem_raw(m, text), cmdline, strlen(cmdline) + 1);
     *ret_mft = at;
     *ret_cmdline = text;
 }

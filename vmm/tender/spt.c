@@ -57,7 +57,7 @@ static void put_boot_info(struct tender *t, const char *cmdline)
 
     mem_boot_strings(&t->mem, &t->mft, cmdline, SOLO5_SPT_BOOT_INFO + sizeof(bi), &bi.mft,
                      &bi.cmdline);
-    memcpy((void *)(t->mem.host + SOLO5_SPT_BOOT_INFO), &bi, sizeof(bi));
+    memcpy(mem_raw(&t->mem, SOLO5_SPT_BOOT_INFO), &bi, sizeof(bi));
 }
 
 /* From the linker. */

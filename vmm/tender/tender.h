@@ -114,6 +114,11 @@ int mem_load(const struct guest_mem *m, const struct elf_file *file, const struc
 void *mem_at(const struct guest_mem *m, uint64_t addr, uint64_t len);
 
 /**
+ * mem_raw() - host pointer to guest address @addr, unchecked: for the tender's own addresses only.
+ */
+void *mem_raw(const struct guest_mem *m, uint64_t addr);
+
+/**
  * mem_boot_strings() - place the manifest and the command line behind the boot info.
  * @at: guest address to begin at, 8-byte aligned.
  */

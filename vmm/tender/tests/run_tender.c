@@ -57,6 +57,17 @@ void run_init_file(struct run *r, const char *backend, const void *bytes, size_t
     assert_int_equal(write(r->kernel, bytes, len), len);
 }
 
+/* execv() takes what it does not change as if it might. */
+static char *unconst(const char *s)
+{
+    union {
+        const char *from;
+        char *to;
+    } u = {.from = s};
+
+    return u.to;
+}
+
 static void place(int fd, int number)
 {
     if (dup2(fd, number) != number)
@@ -93,10 +104,10 @@ static void exec_tender(const struct run *r, const char *program, int out, int e
     if (kvm >= 0)
         argv[n++] = (char *)"--kvm-fd=11";
     for (int i = 0; r->options[i] != NULL; i++)
-        argv[n++] = (char *)(uintptr_t)r->options[i];
+        argv[n++] = unconst(r->options[i]);
     argv[n++] = (char *)"--";
     for (int i = 0; i < RUN_ARGS_MAX && r->args[i] != NULL; i++)
-        argv[n++] = (char *)(uintptr_t)r->args[i];
+        argv[n++] = unconst(r->args[i]);
     place(r->kernel, PARK_FD);
     if (kvm >= 0)
         place(kvm, PARK_FD + 1);
