@@ -8,6 +8,7 @@
  * slows the workload for a bounded time, a dead one is dropped.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -21,26 +22,28 @@
 static char request[MONITOR_MESSAGE_MAX_BYTES + 1];
 
 /* The run directory's own path may be longer than a socket address: go through its descriptor. */
+#define NEW_NAME        MONITOR_CONTROL_NAME ".new"
 #define SELF_PATH(name) "/proc/self/fd/5/" name
 _Static_assert(MONITOR_RUN_DIR_FD == 5, "path of the control socket");
 
 int control_open(struct monitor *m, struct fault *f)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX,
-                                  .sun_path = SELF_PATH(MONITOR_CONTROL_NAME)};
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = SELF_PATH(NEW_NAME)};
     mode_t old;
     int r;
 
     for (size_t i = 0; i < MONITOR_CLIENTS_MAX; i++)
         m->clients[i].fd = -1;
-    (void)unlinkat(MONITOR_RUN_DIR_FD, MONITOR_CONTROL_NAME, 0);
+    (void)unlinkat(MONITOR_RUN_DIR_FD, NEW_NAME, 0);
     m->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (m->listener < 0)
         return fault(f, errno, "create socket", MONITOR_CONTROL_NAME);
     old = umask(0177);
     r = bind(m->listener, (const struct sockaddr *)&address, sizeof(address));
     umask(old);
-    if (r < 0 || listen(m->listener, BACKLOG) < 0)
+    /* who sees the name can connect */
+    if (r < 0 || listen(m->listener, BACKLOG) < 0 ||
+        renameat(MONITOR_RUN_DIR_FD, NEW_NAME, MONITOR_RUN_DIR_FD, MONITOR_CONTROL_NAME) < 0)
         return fault(f, errno, "bind socket", MONITOR_CONTROL_NAME);
     return 0;
 }

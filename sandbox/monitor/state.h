@@ -93,6 +93,14 @@ struct monitor {
 /** now_ms() - monotonic. */
 int64_t now_ms(void);
 
+/* ---- setup.c */
+/** setup() - everything up to the running child. On failure what was opened is as it was left, -1
+ * where nothing is. */
+int setup(struct monitor *m, struct fault *f);
+/** setup_release() - the workload runs: give the spec's memory back; the strings that are needed on
+ * were kept. */
+void setup_release(void);
+
 /* ---- stdio.c: pipes, terminal, and the way of the bytes */
 /** stdio_open() - make the pipes, or the console socket in the run directory. */
 int stdio_open(struct monitor *m, struct fault *f);

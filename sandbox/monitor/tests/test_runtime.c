@@ -203,6 +203,33 @@ static void flood(void **state)
     assert_int_equal(lines, 300000 + 5000000 / 16384 + 1);
 }
 
+/* The daemon is killed while the runtime works: the start goes on, and a new daemon finds the
+ * workload. */
+static void daemon_that_dies_during_the_start(void **state)
+{
+    char answer[64] = "error";
+    struct rig rig;
+
+    rig_open(&rig, state, "c16", "runtime");
+    rig.deaf = true;
+    rig_runtime(&rig, "sleep 0.2; detach sleep 100");
+    rig_start(&rig);
+    for (int i = 0; i < RIG_WAIT_MS / 5 && !str_has_prefix(answer, "ok "); i++) {
+        rig_pause();
+        if (access(rig_path(&rig, "run/" MONITOR_CONTROL_NAME), F_OK) == 0) {
+            int fd = rig_connect(&rig);
+
+            assert_int_equal(send(fd, "ping", 4, MSG_NOSIGNAL), 4);
+            assert_true(recv(fd, answer, sizeof(answer) - 1, 0) > 0);
+            close(fd);
+        }
+    }
+    rig.workload = (pid_t)strtol(answer + 3, NULL, 10);
+    assert_true(rig.workload > 1);
+    assert_int_equal(kill(rig.workload, SIGKILL), 0);
+    rig_end(&rig, "c16", "code 137\nsignal 9\n");
+}
+
 /* The environment and the descriptors of the workload are those of the spec and nothing else. */
 static void nothing_leaks_to_the_workload(void **state)
 {
@@ -274,6 +301,7 @@ int main(void)
         in_dir(pid_file_that_lies),
         in_dir(left_over_writers_do_not_hold_the_end_up),
         in_dir(flood),
+        in_dir(daemon_that_dies_during_the_start),
         in_dir(nothing_leaks_to_the_workload),
         in_dir(exit_file_with_a_full_log_disk),
     };
