@@ -59,7 +59,7 @@ int on_list_images(struct call *call, struct err *err)
 int on_image_status(struct call *call, struct err *err)
 {
     const Runtime__V1__ImageStatusRequest *request = REQUEST(call, Runtime__V1__ImageStatusRequest);
-    const char *name;
+    const char *name = NULL;
     bool absent;
 
     if (image_name(request->image, &name, err) < 0)
@@ -83,7 +83,7 @@ int on_pull_image(struct call *call, struct err *err)
 {
     const Runtime__V1__PullImageRequest *request = REQUEST(call, Runtime__V1__PullImageRequest);
     struct registry_auth auth = {0};
-    const char *name;
+    const char *name = NULL;
 
     if (image_name(request->image, &name, err) < 0)
         return -1;
@@ -110,7 +110,7 @@ int on_pull_image(struct call *call, struct err *err)
 
 int on_remove_image(struct call *call, struct err *err)
 {
-    const char *name;
+    const char *name = NULL;
 
     if (image_name(REQUEST(call, Runtime__V1__RemoveImageRequest)->image, &name, err) < 0)
         return -1;

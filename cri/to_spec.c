@@ -112,6 +112,12 @@ int spec_strv(size_t n, char **words, size_t max, size_t max_bytes, bool raw, co
     return 0;
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(((const struct kv *)a)->key, ((const struct kv *)b)->key);
+}
+
+/* Sorted: clients send a map in any order, and the same request must give the same spec. */
 int spec_map(size_t n, struct map_entry *const *entries, const char *what, struct kvs *dst,
              struct err *err)
 {
@@ -126,6 +132,8 @@ int spec_map(size_t n, struct map_entry *const *entries, const char *what, struc
                            SPEC_MAP_MAX_BYTES);
         kvs_set(dst, entries[i]->key, entries[i]->value);
     }
+    if (dst->n > 1)
+        qsort(dst->v, dst->n, sizeof *dst->v, compare_keys);
     return 0;
 }
 

@@ -105,6 +105,28 @@ static void test_pod_is_taken_over(void **state)
     assert_true(spec->run_as_user.set);
 }
 
+/* Clients send maps in any order; a repeated request must give the same spec. */
+static void test_maps_are_sorted(void **state)
+{
+    Runtime__V1__PodSandboxConfig__LabelsEntry
+        a = RUNTIME__V1__POD_SANDBOX_CONFIG__LABELS_ENTRY__INIT,
+        b = a, *ab[] = {&a, &b, &a}, *ba[] = {&b, &a, &b};
+    struct err err = ERR_INIT;
+    struct pod p;
+
+    (void)state;
+    a.key = (char *)"a", a.value = (char *)"1", b.key = (char *)"b", b.value = (char *)"2";
+    pod_init(&p);
+    p.config.labels = ab, p.config.n_labels = ARRAY_SIZE(ab);
+    CLEANUP(pod_spec_free_cleanup) struct pod_spec *one = pod_spec_from_proto(&p.request, &err);
+    p.config.labels = ba;
+    CLEANUP(pod_spec_free_cleanup) struct pod_spec *two = pod_spec_from_proto(&p.request, &err);
+    assert_true(one && two);
+    autofree char *text = pod_spec_write(one), *same = pod_spec_write(two);
+    assert_string_equal(text, same);
+    assert_int_equal(one->labels.n, 2);
+}
+
 static void test_pod_userns(void **state)
 {
     struct pod p;
@@ -383,9 +405,13 @@ static void test_argv_and_ids(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pod_is_taken_over),  cmocka_unit_test(test_pod_userns),
-        cmocka_unit_test(test_pod_refusals),       cmocka_unit_test(test_container_is_taken_over),
-        cmocka_unit_test(test_container_refusals), cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_pod_is_taken_over),
+        cmocka_unit_test(test_maps_are_sorted),
+        cmocka_unit_test(test_pod_userns),
+        cmocka_unit_test(test_pod_refusals),
+        cmocka_unit_test(test_container_is_taken_over),
+        cmocka_unit_test(test_container_refusals),
+        cmocka_unit_test(test_filters),
         cmocka_unit_test(test_argv_and_ids),
     };
     memset(long_name, 'a', sizeof long_name - 1);
