@@ -151,7 +151,7 @@ static char *decode(const char *value)
     char *plain;
     long n;
 
-    if (len > 2 * GUEST_CMDLINE_MAX_BYTES)
+    if (len > (size_t)2 * GUEST_CMDLINE_MAX_BYTES)
         return NULL;
     plain = xmalloc(len + 1);
     n = base64_decode(value, len, plain, len, NULL);

@@ -48,7 +48,7 @@ void guest_free(struct guest *guest);
 DEFINE_CLEANUP(struct guest *, guest_free);
 #define autoguest CLEANUP(guest_free_cleanup) struct guest
 
-#define GUEST_JSON_MAX_BYTES (64 * 1024)
+#define GUEST_JSON_MAX_BYTES 65536
 
 /**
  * guest_declared() - does the image declare a unikernel?

@@ -80,7 +80,7 @@ void nap(struct pollfd *p, size_t n)
 {
     if (n_ranges == 0) {
         (void)dl_iterate_phdr(remember_segments, NULL);
-        (void)madvise((void *)(uintptr_t)sleep_on_one_page, PAGE, MADV_SEQUENTIAL);
+        (void)madvise((void *)sleep_on_one_page, PAGE, MADV_SEQUENTIAL);
     }
     sleep_on_one_page(ranges, n_ranges, p, n);
 }

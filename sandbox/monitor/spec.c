@@ -47,7 +47,7 @@ static const struct key keys[] = {
     {"cgroup", KIND_PATHS, AT(cgroups), AT(n_cgroups), 0, 0},
     {"cgroup_kill", KIND_PATHS, AT(cgroup_kill), AT(n_cgroup_kill), 0, 0},
     {"cgroup_memory", KIND_PATH, AT(cgroup_memory), 0, 0, 0},
-    {"timeout_ms", KIND_NUMBER, AT(timeout_ms), 0, 0, 24 * 3600 * 1000},
+    {"timeout_ms", KIND_NUMBER, AT(timeout_ms), 0, 0, INT64_C(86400000)},
     {"uid", KIND_NUMBER, AT(uid), 0, 0, UINT32_MAX - 1},
     {"gid", KIND_NUMBER, AT(gid), 0, 0, UINT32_MAX - 1},
     {"nofile", KIND_NUMBER, AT(nofile), 0, 3, 1 << 20},
