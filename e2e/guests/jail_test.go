@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	h "unicri.dev/e2e/harness"
@@ -155,8 +156,9 @@ func checkJail(t *testing.T, j *jail) {
 			ok = ok || strings.HasPrefix(target, prefix)
 		}
 		// Files of the image are reached by descriptor only; they must be regular files and read-only or private.
-		if st, err := os.Stat(fmt.Sprintf("/proc/%d/fd/%s", j.pid, fd)); err == nil && st.Mode().IsRegular() {
-			ok = true
+		if st, err := os.Stat(fmt.Sprintf("/proc/%d/fd/%s", j.pid, fd)); err == nil {
+			dev := st.Sys().(*syscall.Stat_t).Rdev
+			ok = ok || st.Mode().IsRegular() || st.Mode()&os.ModeCharDevice != 0 && dev == 1<<8|3 // null
 		}
 		if !ok {
 			t.Errorf("descriptor %s is %s", fd, target)

@@ -109,3 +109,12 @@ func NeedUnicrid(t testing.TB) {
 
 // Guest is the path of a test unikernel, e.g. Guest("hello.spt").
 func Guest(name string) string { return filepath.Join(Build(), "unikernels", name) }
+
+// Main runs a package's tests and removes the directory of the run if this process made it.
+func Main(m *testing.M) {
+	code := m.Run()
+	if os.Getenv("UNICRI_E2E_DIR") == "" {
+		os.RemoveAll(runDir())
+	}
+	os.Exit(code)
+}

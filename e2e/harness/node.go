@@ -8,7 +8,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,7 +89,7 @@ func NewNode(t testing.TB, opt NodeOptions) *Node {
 	if !Peer() {
 		NeedUnicrid(t)
 	}
-	klog.LogToStderr(false)
+	quiet()
 	name := "unicri-e2e-" + tag()
 	dir, err := os.MkdirTemp("", name+"-")
 	if err != nil {
@@ -257,6 +259,15 @@ func (n *Node) Connect() error {
 	n.Raw, n.RawIM = cri.NewRuntimeServiceClient(n.conn), cri.NewImageServiceClient(n.conn)
 	return nil
 }
+
+// quiet keeps the client library's own log, which repeats every error that a test provokes, out of the way.
+var quiet = sync.OnceFunc(func() {
+	fs := flag.NewFlagSet("klog", flag.ContinueOnError)
+	klog.InitFlags(fs)
+	fs.Set("logtostderr", "false")
+	fs.Set("stderrthreshold", "FATAL")
+	klog.SetOutput(io.Discard)
+})
 
 // quick bounds one attempt to connect.
 func quick(ctx context.Context) context.Context {

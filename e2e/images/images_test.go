@@ -170,7 +170,7 @@ func TestImages(t *testing.T) {
 	})
 	t.Run("names that are none", func(t *testing.T) {
 		h.NeedUnicrid(t)
-		for _, name := range []string{"", "UPPER/case", "a b", "x@sha256:zz", "x@sha256:../../../etc/passwd", "host:99999999/x", "../../x", "x:tag:tag", strings.Repeat("a", 5000), "x\n/y", "file:///etc/passwd"} {
+		for _, name := range []string{"", "host.example/UPPER/case", "a b", "x@sha256:zz", "x@sha256:../../../etc/passwd", "host:99999999/x", "../../x", "x:tag:tag", strings.Repeat("a", 5000), "x\n/y", "file:///etc/passwd"} {
 			_, err := n.RawIM.PullImage(h.Ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: name}})
 			if status.Code(err) != codes.InvalidArgument {
 				t.Errorf("%.40q: %v", name, err)

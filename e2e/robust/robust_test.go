@@ -471,7 +471,7 @@ func TestEmptyRequests(t *testing.T) {
 	defer c.Close()
 	for _, desc := range services() {
 		for _, m := range desc.methods {
-			err := c.Invoke(h.Ctx, "/"+desc.name+"/"+m, &cri.VersionRequest{}, &cri.VersionRequest{})
+			err := c.Invoke(h.Ctx, "/"+desc.name+"/"+m, &cri.VersionRequest{}, &cri.RemoveImageResponse{})
 			switch status.Code(err) {
 			case codes.Internal, codes.Unavailable, codes.DeadlineExceeded, codes.Unknown:
 				t.Errorf("%s: %v", m, err)
@@ -652,9 +652,9 @@ func TestParallel(t *testing.T) {
 	n := h.NewNode(t, h.NodeOptions{})
 	n.Pull(t, h.BusyboxRef)
 	n.Pull(t, h.GuestRef("hello.spt"))
-	w := n.RunPod(t, "warm")
-	w.Stop(t)
-	w.Remove(t)
+	if err := roundTrip(n, "warm", true); err != nil {
+		t.Fatal(err)
+	}
 	before := n.Census()
 	var wg sync.WaitGroup
 	for i := 0; i < 6; i++ {
