@@ -271,7 +271,7 @@ static void test_calls(void **state)
 
 static void test_images_and_exec(void **state)
 {
-    struct server *server = open_server();
+    struct server *server;
     struct client c;
     char details[256];
     Runtime__V1__ImageSpec name = RUNTIME__V1__IMAGE_SPEC__INIT;
@@ -283,6 +283,8 @@ static void test_images_and_exec(void **state)
     char *fill[] = {(char *)"fill"}, *slow[] = {(char *)"slow"};
 
     (void)state;
+    (void)err_set(&fake.fail, ERR_UNAVAILABLE, "RegistryUnavailable: host: connection refused");
+    server = open_server(); /* its threads see what was set before */
     client_open(&c);
     status.image = pull.image = &name;
     name.image = (char *)"host/busybox:1";
@@ -297,7 +299,6 @@ static void test_images_and_exec(void **state)
                      GRPC_STATUS_OK);
     assert_null(image->image);
     runtime__v1__image_status_response__free_unpacked(image, NULL);
-    (void)err_set(&fake.fail, ERR_UNAVAILABLE, "RegistryUnavailable: host: connection refused");
     assert_int_equal(call(&c, "ImageService/PullImage", &pull, NULL, NULL, details, sizeof details),
                      GRPC_STATUS_UNKNOWN);
     assert_true(str_has_prefix(details, "RegistryUnavailable"));
