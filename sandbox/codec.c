@@ -96,6 +96,28 @@ static json_t *write_int64s(const int64_t *v, size_t n)
     return a;
 }
 
+static int by_key(const void *a, const void *b)
+{
+    const struct kv *x = a, *y = b;
+
+    return strcmp(x->key, y->key);
+}
+
+/* Maps arrive in any order; the same map is always the same text. */
+static json_t *write_kvs(const struct kvs *m)
+{
+    autofree struct kv *sorted = xcalloc(m->n + 1, sizeof(*sorted));
+    json_t *o = json_object();
+
+    for (size_t i = 0; i < m->n; i++)
+        sorted[i] = m->v[i];
+    if (m->n)
+        qsort(sorted, m->n, sizeof(*sorted), by_key);
+    for (size_t i = 0; i < m->n; i++)
+        json_put(o, sorted[i].key, json_string(sorted[i].value));
+    return o;
+}
+
 static void put_nonempty(json_t *out, const char *name, json_t *value)
 {
     if (json_array_size(value) || json_object_size(value))
@@ -136,7 +158,7 @@ static void write_field(const struct field *f, const void *object, json_t *out)
         put_nonempty(out, f->name, write_int64s(*(int64_t **)p, *count_of(object, f)));
         break;
     case FIELD_KVS:
-        json_put_kvs(out, f->name, p);
+        put_nonempty(out, f->name, write_kvs(p));
         break;
     case FIELD_STRUCT:
         put_nonempty(out, f->name, codec_write(f->sub, p));

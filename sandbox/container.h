@@ -34,7 +34,6 @@ struct container {
     int64_t user, group, *groups; /* resolved with the root filesystem, before CREATED */
     size_t n_groups;
     _Atomic unsigned refs;
-    _Atomic unsigned execs; /* numbers them */
 
     int state; /* enum container_state */
     nsec_t started_at, finished_at;

@@ -232,6 +232,18 @@ static int make_dirs(struct engine *engine, struct err *err)
     return engine->exits_fd < 0 ? err_sys(err, "open '%s'", engine->exits_dir) : 0;
 }
 
+/* A namespace per VMM would cost each start and stop milliseconds; this one has nothing in it but
+ * `lo`. */
+static int make_vmm_netns(struct engine *engine, struct err *err)
+{
+    autofree char *path = path_join(engine->netns_dir, "vmm");
+
+    if (netns_create(path, err) < 0)
+        return -1;
+    engine->vmm_netns_fd = netns_open(path, err);
+    return engine->vmm_netns_fd < 0 ? -1 : 0;
+}
+
 static int set_up(struct engine *engine, struct err *err)
 {
     const struct sandbox_config *config = engine->config;
@@ -240,10 +252,13 @@ static int set_up(struct engine *engine, struct err *err)
     if (!engine->monitor_program || cgroups_open(config->cgroup_driver, &engine->cgroups, err) < 0)
         return -1;
     engine->init_program = beside(engine->monitor_program, "unicri-init");
+    engine->exec_program = beside(engine->monitor_program, "unicri-exec");
     engine->handlers = handlers_open(config, err);
     engine->cgroup_root = cgroup_parent_path(&engine->cgroups, config->cgroup_root, err);
     if (!engine->handlers || !engine->cgroup_root || make_dirs(engine, err) < 0 ||
         cgroup_create(&engine->cgroups, engine->cgroup_root, NULL, err) < 0)
+        return -1;
+    if (make_vmm_netns(engine, err) < 0)
         return -1;
     vmm_jail_uids(engine->vmm, &engine->uid_first, &engine->uid_count);
     engine->uids = xcalloc(engine->uid_count + 1, 1);
@@ -264,7 +279,8 @@ struct engine *engine_open(const struct sandbox_config *config, struct db *db, s
                               .vmm = vmm,
                               .images = images,
                               .loop = loop,
-                              .exits_fd = -1};
+                              .exits_fd = -1,
+                              .vmm_netns_fd = -1};
     mutex_init(&engine->lock);
     cond_init(&engine->changed);
     TAILQ_INIT(&engine->pods);
@@ -319,10 +335,12 @@ void engine_close(struct engine *engine)
     handlers_free(engine->handlers);
     cgroups_done(&engine->cgroups);
     (void)close_fd(engine->exits_fd);
+    (void)close_fd(engine->vmm_netns_fd);
     free(engine->uids);
     free(engine->cgroup_root);
     free(engine->monitor_program);
     free(engine->init_program);
+    free(engine->exec_program);
     free(engine->pods_dir);
     free(engine->netns_dir);
     free(engine->containers_dir);

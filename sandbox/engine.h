@@ -65,11 +65,12 @@ struct engine {
     struct handlers *handlers;
     struct jobs *jobs;
     char *cgroup_root;
-    char *monitor_program, *init_program;
+    char *monitor_program, *init_program, *exec_program;
     char *pods_dir, *netns_dir, *containers_dir, *exits_dir, *runc_dir; /* below run_dir */
     char *rootfs_dir; /* below root_dir: writable layers */
     char *reserve_file;
     int exits_fd;
+    int vmm_netns_fd; /* one empty network namespace for all VMMs */
 
     struct mutex lock;
     struct cond changed;

@@ -200,15 +200,18 @@ static char *resolve_source(const struct mount_spec *m, struct err *err)
 static int add_requested(const struct mount_spec *m, json_t *out, struct err *err)
 {
     static const char *const propagation[] = {"rprivate", "rslave", "rshared"};
-    autofree char *source = resolve_source(m, err), *options = NULL;
+    autofree char *source = resolve_source(m, err);
+    autostrbuf options = STRBUF_INIT;
 
     if (!source || check_propagation(m, source, err) < 0)
         return -1;
-    options = xasprintf("rbind,%s,%s", propagation[m->propagation],
-                        m->recursive_readonly ? "rro"
-                        : m->readonly         ? "ro"
-                                              : "rw");
-    (void)json_array_append_new(out, mount_json("bind", source, m->container_path, options));
+    strbuf_addf(&options, "rbind,%s,%s", propagation[m->propagation],
+                m->recursive_readonly ? "rro"
+                : m->readonly         ? "ro"
+                                      : "rw");
+    for (char *const *o = m->options; o && *o; o++)
+        strbuf_addf(&options, ",%s", *o);
+    (void)json_array_append_new(out, mount_json("bind", source, m->container_path, options.s));
     return 0;
 }
 

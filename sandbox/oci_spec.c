@@ -27,9 +27,10 @@ static int check_mount(const struct mount_spec *m, struct err *err)
         return err_set(err, ERR_INVALID,
                        "mount '%s': recursive read-only needs readonly and private propagation",
                        m->container_path);
-    if (m->options && m->options[0])
-        return err_set(err, ERR_UNSUPPORTED, "mount '%s': mount options are not supported yet",
-                       m->container_path);
+    for (char *const *o = m->options; o && *o; o++)
+        if (!str_eq(*o, "noexec") && !str_eq(*o, "nodev") && !str_eq(*o, "nosuid"))
+            return err_set(err, ERR_INVALID, "mount '%s': unknown option '%s'", m->container_path,
+                           *o);
     return 0;
 }
 

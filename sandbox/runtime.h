@@ -35,6 +35,10 @@ struct runtime_ops {
 extern const struct runtime_ops runtime_runc;
 extern const struct runtime_ops runtime_unikernel;
 
+/** runc_exec() - runtime_runc's exec. */
+int runc_exec(struct container *c, char *const *argv, nsec_t timeout, struct exec_result *ret,
+              struct err *err);
+
 /** runtime_choose() - by handler and image: sets runtime, runtime_name and, for a unikernel, guest.
  * c->image is set. Errors: INVALID, UNSUPPORTED saying why no runtime can run the image. */
 int runtime_choose(struct container *c, struct err *err) MUST_CHECK;

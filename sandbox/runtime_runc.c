@@ -16,7 +16,6 @@
 #include "sandbox/runtime.h"
 #include "sandbox/security.h"
 
-#define CONFIG_MAX_BYTES  (16 * 1024 * 1024)
 #define DEFAULT_PATH      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define DELETE_OUTPUT_MAX (64 * 1024)
 
@@ -264,100 +263,6 @@ static int cleanup(struct container *c, struct err *err)
     return 0;
 }
 
-/* ------------------------------------------------------------------------ exec */
-
-/* The first process' description with other arguments: same user, groups, capabilities, profile. */
-static int write_process(struct container *c, char *const *argv, const char *path, struct err *err)
-{
-    autofree char *config_path = path_join(c->run_dir, "config.json"), *text = NULL,
-                  *process_text = NULL;
-    size_t len;
-
-    if (fs_read_file(AT_FDCWD, config_path, CONFIG_MAX_BYTES, &text, &len, err) < 0)
-        return -1;
-
-    autojson *config = json_parse(text, len, CONFIG_MAX_BYTES, "config.json", err);
-    json_t *process = NULL;
-
-    if (!config || json_opt_object(config, "process", &process, err) < 0)
-        return -1;
-    if (!process)
-        return err_set(err, ERR_CORRUPT, "config.json of container '%s' has no process", c->id);
-    if (oci_process_args(process, argv, err) < 0)
-        return -1;
-    json_put(process, "terminal", json_false());
-    process_text = json_text(process);
-    return fs_write_file(AT_FDCWD, path, process_text, strlen(process_text), 0600, err);
-}
-
-/* What runc exec calls the group: "NAME" in the unified hierarchy, "pids:NAME" in version 1. */
-static char *exec_cgroup_arg(struct container *c, const char *name)
-{
-    return c->engine->cgroups.v2 ? xstrdup(name) : xasprintf("pids:%s", name);
-}
-
-static int run_exec(struct container *c, const char *name, const char *process, deadline_t deadline,
-                    struct exec_result *ret, struct err *err)
-{
-    autofree char *group = exec_cgroup_arg(c, name);
-    char *argv[] = {(char[]){"runc"},
-                    (char[]){"--root"},
-                    c->engine->runc_dir,
-                    (char[]){"exec"},
-                    (char[]){"--cgroup"},
-                    group,
-                    (char[]){"--process"},
-                    (char *)(uintptr_t)process,
-                    c->id,
-                    NULL};
-    struct child_spec spec = {.path = c->handler->program, .argv = argv};
-    autochild_output output = {0};
-    struct child_status status;
-
-    if (child_run(&spec, NULL, 0, EXEC_OUTPUT_MAX_BYTES, deadline, &output, &status, err) < 0)
-        return -1;
-    ret->exit_code = status.exited ? status.code : 128 + status.code;
-    ret->out = TAKE_PTR(output.out);
-    ret->out_len = output.out_len;
-    ret->errout = TAKE_PTR(output.errout);
-    ret->errout_len = output.errout_len;
-    /* Both together have to fit into one message. */
-    if (ret->out_len + ret->errout_len > EXEC_OUTPUT_MAX_BYTES)
-        ret->errout_len = EXEC_OUTPUT_MAX_BYTES - ret->out_len;
-    return 0;
-}
-
-static int exec_sync(struct container *c, char *const *argv, nsec_t timeout,
-                     struct exec_result *ret, struct err *err)
-{
-    struct engine *engine = c->engine;
-    autofree char *name = xasprintf("exec-%u", c->execs++);
-    autofree char *file = xasprintf("%s/%s.json", c->run_dir, name);
-    autofree char *cgroup = path_join(c->cgroup, name);
-    struct err ignored = ERR_INIT;
-
-    if (write_process(c, argv, file, err) < 0)
-        return -1;
-
-    int rc = cgroup_create_in(&engine->cgroups, "pids", cgroup, err);
-
-    if (rc == 0)
-        rc = run_exec(c, name, file, timeout > 0 ? deadline_in(timeout) : DEADLINE_NEVER, ret, err);
-    /* At the timeout everything the command has started goes; else only the group, unless it left
-     * something running. */
-    if (rc < 0 && cgroup_kill(&engine->cgroups, cgroup, deadline_in(KILL_TIMEOUT), &ignored) < 0)
-        (void)err_wrap(err, "%s", ignored.msg);
-    if (!cgroup_populated(&engine->cgroups, cgroup) &&
-        cgroup_remove(&engine->cgroups, cgroup, deadline_in(NSEC_PER_SEC), &ignored) < 0)
-        rc = rc < 0 ? rc : 0; /* it goes with the container's */
-    if (fs_remove(AT_FDCWD, file, &ignored) < 0)
-        rc = rc < 0 ? rc : 0;
-    if (rc < 0 && err && err->code == ERR_DEADLINE)
-        return err_set(err, ERR_DEADLINE, "exec of '%s': not ended within %.3f s; killed", argv[0],
-                       (double)timeout / 1e9);
-    return rc;
-}
-
 static void explain(struct container *c, bool exited, int code, int *exit_code, const char **reason,
                     const char **message)
 {
@@ -373,6 +278,6 @@ const struct runtime_ops runtime_runc = {
     .bundle = bundle,
     .launch = launch,
     .cleanup = cleanup,
-    .exec = exec_sync,
+    .exec = runc_exec,
     .explain = explain,
 };

@@ -17,7 +17,6 @@
 #include "sandbox/runtime.h"
 
 #define TAP_NAME           "tap0"
-#define VMM_NETNS          "vmm" /* one empty network namespace for all VMMs, below RUN/netns */
 #define GUEST_LINK_TIMEOUT (5 * NSEC_PER_SEC)
 #define BLOCK_FILE         "block"
 #define COPY_CHUNK_BYTES   (64 * 1024 * 1024)
@@ -279,14 +278,11 @@ static int put_plan(struct container *c, const struct vmm_plan *plan, struct mon
                     struct err *err)
 {
     struct engine *engine = c->engine;
-    autofree char *netns_path = path_join(engine->netns_dir, VMM_NETNS);
     autostrv char **dirs = cgroup_dirs(&engine->cgroups, c->cgroup);
     int n;
 
-    if (netns_create(netns_path, err) < 0)
-        return -1;
-    n = netns_open(netns_path, err);
-    if (n < 0 || (n = monitor_fd(m, n, true, err)) < 0)
+    n = monitor_fd(m, engine->vmm_netns_fd, false, err);
+    if (n < 0)
         return -1;
     monitor_field(m, "mode", "vmm");
     monitor_field_int(m, "netns", n);
@@ -313,8 +309,7 @@ static int put_plan(struct container *c, const struct vmm_plan *plan, struct mon
     monitor_field_int(m, "gid", plan->jail.gid);
     if (plan->jail.nofile)
         monitor_field_int(m, "nofile", (int64_t)plan->jail.nofile);
-    if (plan->jail.fsize)
-        monitor_field_int(m, "fsize", (int64_t)plan->jail.fsize);
+    monitor_field_int(m, "fsize", (int64_t)plan->jail.fsize);
     monitor_field_int(m, "new_pid_ns", plan->jail.new_pid_ns);
     monitor_field_int(m, "stdin", c->spec->stdin_open);
     monitor_field_int(m, "stdin_once", c->spec->stdin_once);

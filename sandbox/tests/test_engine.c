@@ -277,6 +277,9 @@ static void exec_in_container(void **state)
     struct err err = ERR_INIT;
     char pod[65], id[65];
     char *fine[] = {(char[]){"sh"}, (char[]){"-c"}, (char[]){"echo a; echo b >&2; exit 5"}, NULL};
+    char *behind[] = {(char[]){"sh"}, (char[]){"-c"}, (char[]){"sleep 30 & echo here"}, NULL};
+    char *none[] = {(char[]){"/no/such/program"}, NULL};
+    nsec_t begin;
     char *tree[] = {(char[]){"sh"}, (char[]){"-c"}, (char[]){"setsid sleep 4711 & sleep 4711"},
                     NULL};
     char *look[] = {(char[]){"sh"}, (char[]){"-c"}, (char[]){"ps | grep -c '[s]leep 4711'"}, NULL};
@@ -291,6 +294,13 @@ static void exec_in_container(void **state)
     assert_string_equal(r.out, "a\n");
     assert_string_equal(r.errout, "b\n");
     exec_result_done(&r);
+    begin = clock_mono();
+    assert_ok(container_exec_sync(f->engine, id, behind, 0, NULL, &r, &err), err);
+    assert_string_equal(r.out, "here\n");
+    assert_true(clock_mono() - begin < 5 * NSEC_PER_SEC);
+    exec_result_done(&r);
+    assert_err(container_exec_sync(f->engine, id, none, 0, NULL, &r, &err), err, ERR_INTERNAL,
+               "no such file");
     assert_err(container_exec_sync(f->engine, id, tree, NSEC_PER_SEC, NULL, &r, &err), err,
                ERR_DEADLINE, "killed");
     assert_ok(container_exec_sync(f->engine, id, look, 10 * NSEC_PER_SEC, NULL, &r, &err), err);
