@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Control groups of this very host, in a scratch one. */
+#include "sandbox/cgroup.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "base/strbuf.h"
+#include "base/tests/testing.h"
+
+static struct cgroups cgroups;
+static char root[64];
+
+static pid_t put_sleeper(const char *path)
+{
+    autostrv char **dirs = cgroup_dirs(&cgroups, path);
+    struct err err = ERR_INIT;
+    pid_t pid = fork();
+    char text[32];
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)signal(SIGTERM, SIG_IGN);
+        for (;;)
+            (void)pause();
+    }
+    (void)snprintf(text, sizeof(text), "%d", pid);
+    for (char **d = dirs; *d; d++)
+        assert_ok(cgroup_put(*d, "cgroup.procs", text, &err), err);
+    return pid;
+}
+
+static void make_kill_remove(void **state)
+{
+    autofree char *path = xasprintf("%s/a", root), *below = xasprintf("%s/a/b", root);
+    struct err err = ERR_INIT;
+    bool made;
+    pid_t one, two;
+    int status;
+
+    (void)state;
+    assert_ok(cgroup_create(&cgroups, path, &made, &err), err);
+    assert_true(made);
+    assert_ok(cgroup_create(&cgroups, path, &made, &err), err);
+    assert_false(made);
+    assert_true(cgroup_exists(&cgroups, path));
+    assert_false(cgroup_populated(&cgroups, path));
+    assert_ok(cgroup_create_in(&cgroups, "pids", below, &err), err);
+    one = put_sleeper(path);
+    two = put_sleeper(path);
+    assert_true(cgroup_populated(&cgroups, path));
+    assert_err(cgroup_remove(&cgroups, path, deadline_in(10 * NSEC_PER_MSEC), &err), err, ERR_STATE,
+               "still in it");
+
+    /* Reaped by a test's thread of control: a zombie has left its cgroup, which is what counts. */
+    cgroup_kill_now(&cgroups, path);
+    assert_int_equal(waitpid(one, &status, 0), one);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(waitpid(two, &status, 0), two);
+    assert_ok(cgroup_kill(&cgroups, path, deadline_in(NSEC_PER_SEC), &err), err);
+
+    autostrv char **children = cgroup_children(&cgroups, root);
+
+    assert_int_equal(strv_len(children), 1);
+    assert_ok(cgroup_remove(&cgroups, path, deadline_in(NSEC_PER_SEC), &err), err);
+    assert_ok(cgroup_remove(&cgroups, path, deadline_in(NSEC_PER_SEC), &err), err);
+    assert_false(cgroup_exists(&cgroups, path));
+    assert_false(cgroup_populated(&cgroups, path));
+}
+
+static void limits(void **state)
+{
+    autofree char *path = xasprintf("%s/l", root), *dir = NULL, *text = NULL;
+    struct linux_resources r = {.memory_limit = 64 << 20,
+                                .cpu_shares = 512,
+                                .cpu_period = 100000,
+                                .cpu_quota = 50000,
+                                .cpuset_cpus = (char[]){""},
+                                .cpuset_mems = (char[]){""}};
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_ok(cgroup_create(&cgroups, path, NULL, &err), err);
+    assert_ok(cgroup_limit(&cgroups, path, &r, 32, &err), err);
+    dir = cgroup_dir(&cgroups, "memory", path);
+    autofree char *file = path_join(dir, cgroups.v2 ? "memory.max" : "memory.limit_in_bytes");
+
+    assert_ok(fs_read_file(AT_FDCWD, file, 64, &text, NULL, &err), err);
+    assert_int_equal(strtol(text, NULL, 10), 64 << 20);
+    assert_ok(cgroup_remove(&cgroups, path, deadline_in(NSEC_PER_SEC), &err), err);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(make_kill_remove),
+                                       cmocka_unit_test(limits)};
+    struct err err = ERR_INIT;
+
+    (void)snprintf(root, sizeof(root), "/unicri-test-cg-%d", getpid());
+    if (geteuid() != 0 || cgroups_open("cgroupfs", &cgroups, &err) < 0) {
+        print_message("control groups cannot be used here: %s\n", err.msg);
+        return 0;
+    }
+
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    if (cgroup_remove(&cgroups, root, deadline_in(NSEC_PER_SEC), &err) < 0)
+        print_error("%s\n", err.msg);
+    cgroups_done(&cgroups);
+    return failed;
+}
