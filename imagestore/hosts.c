@@ -60,6 +60,8 @@ static int set_url(const struct imagestore_config *config, const char *url, bool
     autofree char *full = NULL;
     if (str_has_prefix(url, "http://") || str_has_prefix(url, "https://")) {
         full = xstrdup(url);
+    } else if (strstr(url, "://")) {
+        return err_set(err, ERR_INVALID, "host '%s': not an http or https URL", url);
     } else {
         autofree char *authority = xstrndup(url, strcspn(url, "/"));
         full = xasprintf("%s://%s", is_plain_http(config, authority) ? "http" : "https", url);

@@ -545,7 +545,7 @@ struct hop {
 static int next_hop(const struct hop *from, const char *location, struct hop *ret, struct err *err)
 {
     struct hop to = {0};
-    to.url = location ? resolve_url(from->url, location) : NULL;
+    to.url = location && location[0] ? resolve_url(from->url, location) : NULL;
     struct err why = ERR_INIT;
     if (!to.url)
         (void)err_set(&why, ERR_INVALID, "no usable Location");

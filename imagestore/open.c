@@ -167,7 +167,7 @@ struct imagestore *imagestore_open(const struct imagestore_config *config, const
     return s;
 }
 
-void imagestore_close(struct imagestore *s)
+NO_TSA void imagestore_close(struct imagestore *s) /* nobody else has it any more */
 {
     if (!s)
         return;

@@ -39,7 +39,7 @@ static const char *const accept_lines[] = {
     NULL,
 };
 
-struct registry *registry_open(const struct imagestore_config *config, const struct reference *ref,
+NO_TSA struct registry *registry_open(const struct imagestore_config *config, const struct reference *ref,
                                const struct registry_auth *auth, const atomic_bool *stop,
                                struct err *err)
 {
@@ -57,7 +57,7 @@ struct registry *registry_open(const struct imagestore_config *config, const str
     return r;
 }
 
-void registry_close(struct registry *r)
+NO_TSA void registry_close(struct registry *r) /* nobody else has it any more */
 {
     if (!r)
         return;

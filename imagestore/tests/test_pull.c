@@ -517,12 +517,51 @@ static void test_bad_layer_is_named(void **state)
     expect_error(f, image_name(f, "evil"), ERR_INVALID, "../evil");
 }
 
+/* Everything the child's filter must let through: directories replaced, links, whiteouts, odd
+ * files. */
+static void test_confined_child_can(void **state)
+{
+    struct fixture *f = *state;
+    struct err err;
+    struct tar t = {0};
+    static const struct tar_entry entries[] = {
+        {.name = "./", .type = '5', .mode = 0755},
+        {.name = "d/e/f", .type = '0', .data = "x", .len = 1},
+        {.name = "d/e/g/h", .type = '0'},
+        {.name = "d", .type = '2', .link = "elsewhere"},
+        {.name = "p", .type = '6'},
+        {.name = "s/", .type = '5', .mode = 01777, .uid = 1, .mtime = 5},
+        {.name = "s/.wh..wh..opq", .type = '0'},
+        {.name = "s/.wh.a", .type = '0'},
+        {.name = "s/su", .type = '0', .mode = 06755, .uid = 1000, .data = "y", .len = 1},
+        {.name = "s/hard", .type = '1', .link = "s/su"},
+        {.name = "s", .type = '0', .data = "file", .len = 4},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
+        tar_add(&t, &entries[i]);
+    tar_pax(&t, "SCHILY.xattr.user.a", "v", 1);
+    tar_add(&t, &(struct tar_entry){.name = "x", .type = '0'});
+    struct layer_info l = put_layer(f, "can", &t);
+    (void)put_image(f, "can", "latest", &l, 1, "");
+    static const int64_t uids[] = {0, 65534};
+    for (size_t i = 0; i < ARRAY_SIZE(uids); i++) {
+        f->config.unpack_uid = uids[i];
+        autoimage *image = pull(f, image_name(f, "can"), &err);
+        if (!image)
+            fail_msg("%s", err.msg);
+        autofree char *text = read_image_file(f, image, "/s", &err);
+        assert_string_equal(text, "file");
+        assert_int_equal(imagestore_remove(f->store, image->id, &err), 0);
+    }
+}
+
 #define CASE(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_simple),
+        CASE(test_confined_child_can),
         CASE(test_digest_pull_and_index),
         CASE(test_tag_moves),
         CASE(test_no_layers),

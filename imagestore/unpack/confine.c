@@ -152,9 +152,10 @@ static int confine_calls(struct err *err)
     int r = add_rules(ctx, allowed, ARRAY_SIZE(allowed));
     if (r == 0 && SANITIZED)
         r = add_rules(ctx, allowed_sanitized, ARRAY_SIZE(allowed_sanitized));
-    if (r == 0) /* the C library asks for a terminal or a flag of a descriptor now and then */
+    static const unsigned flag_calls[] = {F_GETFL, F_SETFD}; /* what fdopendir() does */
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(flag_calls); i++)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-                             SCMP_A1(SCMP_CMP_EQ, F_GETFL));
+                             SCMP_A1(SCMP_CMP_EQ, flag_calls[i]));
     if (r == 0)
         r = seccomp_load(ctx);
     seccomp_release(ctx);
