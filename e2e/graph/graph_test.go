@@ -193,7 +193,7 @@ func TestOpenings(t *testing.T) {
 		if !strings.HasPrefix(string(b), "/* SPDX-License-Identifier: Apache-2.0 */\n") {
 			t.Errorf("%s: no licence line", file)
 		}
-		if n := strings.Count(string(b), "\n"); strings.HasSuffix(file, ".c") && n > 700 {
+		if n := strings.Count(string(b), "\n"); strings.HasSuffix(file, ".c") && !strings.Contains(file, "/tests/") && n > 700 {
 			t.Errorf("%s: %d lines", file, n)
 		}
 	}

@@ -201,10 +201,15 @@ func (n *Node) spawn(env ...string) error {
 	args = append(append(args, "--"), argv...)
 	cmd := exec.Command("/bin/sh", args...)
 	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
-		"ASAN_OPTIONS=detect_leaks=1:halt_on_error=1:abort_on_error=0:exitcode=66:log_path=" + n.Dir + "/sanitizer",
+		SanitizerOptions(":log_path=" + n.Dir + "/sanitizer"),
 		"UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:log_path=" + n.Dir + "/sanitizer",
 		"TSAN_OPTIONS=halt_on_error=0:exitcode=0:second_deadlock_stack=1:log_path=" + n.Dir + "/sanitizer" + tsanSuppressions(),
 	}, append(append([]string{}, n.Opt.Env...), env...)...)
+	for i, e := range cmd.Env {
+		if strings.HasPrefix(e, "ASAN_OPTIONS=") && !strings.Contains(e, "log_path") {
+			cmd.Env[i] = e + ":log_path=" + n.Dir + "/sanitizer"
+		}
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = n.Dir
 	if n.Opt.Cmd != nil {
@@ -222,8 +227,14 @@ func (n *Node) spawn(env ...string) error {
 	return nil
 }
 
+// SanitizerOptions is the environment of AddressSanitizer; a later one replaces an earlier one, so a node's own must
+// not lose the log: spawn adds it.
+func SanitizerOptions(more string) string {
+	return "ASAN_OPTIONS=detect_leaks=1:halt_on_error=1:abort_on_error=0:exitcode=66" + more
+}
+
 func tsanSuppressions() string {
-	f := filepath.Join(Repo(), "e2e", "tsan.supp")
+	f := filepath.Join(Repo(), "cri", "tests", "tsan.supp")
 	if _, err := os.Stat(f); err != nil {
 		return ""
 	}

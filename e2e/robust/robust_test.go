@@ -174,7 +174,7 @@ func TestNetnsGone(t *testing.T) {
 	b, _ := os.ReadFile("/proc/self/mountinfo")
 	for _, line := range strings.Split(string(b), "\n") {
 		f := strings.Fields(line)
-		if len(f) > 4 && strings.HasPrefix(f[4], n.Run) && strings.Contains(line, "nsfs") && strings.Contains(f[3], "net:") {
+		if len(f) > 4 && strings.HasPrefix(f[4], n.Run) && strings.Contains(f[4], p.ID) && strings.Contains(line, "nsfs") {
 			if err := unix.Unmount(f[4], unix.MNT_DETACH); err != nil {
 				t.Fatal(err)
 			}
@@ -728,7 +728,8 @@ func TestManyPods(t *testing.T) {
 	if s := os.Getenv("UNICRI_E2E_PODS"); s != "" {
 		fmt.Sscan(s, &count)
 	}
-	n := h.NewNode(t, h.NodeOptions{})
+	// Freed memory that AddressSanitizer keeps in quarantine is no leak: keep it short.
+	n := h.NewNode(t, h.NodeOptions{Env: []string{h.SanitizerOptions(":quarantine_size_mb=4:thread_local_quarantine_size_kb=64:malloc_context_size=4")}})
 	n.Pull(t, h.BusyboxRef)
 	n.Pull(t, h.GuestRef("hello.spt"))
 	run := func(from, to int) {
@@ -754,7 +755,11 @@ func TestManyPods(t *testing.T) {
 	n.ExpectCensus(t, before, true)
 	grown := rssKB(t, n.Pid()) - rss
 	t.Logf("resident %d KiB after %d pods, grown by %d KiB in the second half", rss, count/2, grown)
-	if grown > 64*count/2+4096 { // sanitizers keep freed memory in quarantine: that is bounded, a leak is not
+	limit := 16*count/2 + 1024
+	if os.Getenv("UNICRI_E2E_RELEASE") == "" {
+		limit = 64*count/2 + 16384 // a sanitizer's own bookkeeping
+	}
+	if grown > limit {
 		t.Errorf("the daemon grew by %d KiB", grown)
 	}
 }
