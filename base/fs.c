@@ -91,8 +91,16 @@ int fs_write_all(int fd, const void *data, size_t len, struct err *err)
 int fs_write_file(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
                   struct err *err)
 {
-    int fd = openat(dirfd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, mode);
+    const int flags = O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY;
+    int fd = openat(dirfd, path, flags);
 
+    if (fd < 0 && errno == ENOENT) {
+        fd = openat(dirfd, path, flags | O_CREAT, mode);
+        if (fd >= 0 && fchmod(fd, mode)) {
+            (void)close_fd(fd);
+            return err_sys(err, "set mode of '%s'", path);
+        }
+    }
     if (fd < 0)
         return err_sys(err, "open '%s'", path);
     if (fs_write_all(fd, data, len, err)) {
@@ -173,7 +181,7 @@ int fs_mkdir(int dirfd, const char *path, mode_t mode, struct err *err)
 
     FAULT_POINT("fs.mkdir");
     if (mkdirat(dirfd, path, mode) == 0)
-        return 0;
+        return fchmodat(dirfd, path, mode, 0) ? err_sys(err, "set mode of '%s'", path) : 0;
     if (errno != EEXIST)
         return err_sys(err, "make directory '%s'", path);
     if (fstatat(dirfd, path, &st, 0))

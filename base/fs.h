@@ -34,7 +34,8 @@ int fs_replace_file(int dirfd, const char *path, const void *data, size_t len, m
 /** fs_write_all() - write(2) until done; for pipes and sockets too (blocking descriptors). */
 int fs_write_all(int fd, const void *data, size_t len, struct err *err) MUST_CHECK;
 
-/** fs_mkdir() - one directory; existing is fine (its mode is not changed). */
+/** fs_mkdir() - one directory with exactly this mode, whatever the umask; existing is fine (its
+ * mode stays). */
 int fs_mkdir(int dirfd, const char *path, mode_t mode, struct err *err) MUST_CHECK;
 /** fs_mkdirs() - with all parents. */
 int fs_mkdirs(const char *path, mode_t mode, struct err *err) MUST_CHECK;

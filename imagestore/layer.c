@@ -73,8 +73,8 @@ static int start(struct unpack *u, struct err *err)
     id_new(id);
     u->tmp = xasprintf(STORE_TMP_PREFIX "%.16s", id);
     autofree char *path = path_join(u->s->layers_dir, u->tmp);
-    if (mkdir(path, 0755) < 0)
-        return err_sys(err, "make '%s'", path);
+    if (fs_mkdir(AT_FDCWD, path, 0755, err) < 0) /* the root directory of an image that names none */
+        return -1;
     u->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (u->dir < 0)
         return err_sys(err, "open '%s'", path);

@@ -101,6 +101,29 @@ static void directories(void **state)
     assert_ok(fs_sync_tree(shm, &err), err); /* not the disk of all who build at the moment */
 }
 
+/* The daemon runs with umask 077; what a container's user must read says so. */
+static void modes_are_exact(void **state)
+{
+    autofd int dir = open_dir(*state);
+    struct err err = ERR_INIT;
+    struct stat st;
+    mode_t old = umask(077);
+
+    assert_ok(fs_mkdir(dir, "d", 0755, &err), err);
+    assert_ok(fs_write_file(dir, "f", "x", 1, 0644, &err), err);
+    assert_ok(fs_replace_file(dir, "r", "x", 1, 0644, false, &err), err);
+    (void)umask(old);
+    assert_int_equal(fstatat(dir, "d", &st, 0), 0);
+    assert_int_equal(st.st_mode & 07777, 0755);
+    assert_int_equal(fstatat(dir, "f", &st, 0), 0);
+    assert_int_equal(st.st_mode & 07777, 0644);
+    assert_int_equal(fstatat(dir, "r", &st, 0), 0);
+    assert_int_equal(st.st_mode & 07777, 0644);
+    assert_ok(fs_mkdir(dir, "d", 0700, &err), err); /* what exists keeps its mode */
+    assert_int_equal(fstatat(dir, "d", &st, 0), 0);
+    assert_int_equal(st.st_mode & 07777, 0755);
+}
+
 static void remove_tree_leaves_link_targets(void **state)
 {
     autofd int dir = open_dir(*state);
@@ -281,6 +304,7 @@ int main(void)
         in_dir(read_and_write),
         in_dir(replace),
         in_dir(directories),
+        in_dir(modes_are_exact),
         in_dir(remove_tree_leaves_link_targets),
         in_dir(deep_tree),
         in_dir(wide_tree),
