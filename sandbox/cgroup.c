@@ -91,7 +91,10 @@ int cgroups_scan(const char *mountinfo, struct cgroups *ret, struct err *err)
     if (ret->n == 0)
         return err_set(err, ERR_UNSUPPORTED,
                        "this host has no control groups mounted below /sys/fs/cgroup");
-    ret->v2 = !cgroups_have(ret, "memory");
+    ret->v2 = true;
+    for (size_t i = 0; i < ret->n; i++)
+        if (has_controller(&ret->h[i], "memory")) /* of version 1: the unified one lists none here */
+            ret->v2 = false;
     return 0;
 }
 

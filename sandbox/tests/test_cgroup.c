@@ -90,10 +90,33 @@ static void limits(void **state)
     assert_ok(cgroup_remove(&cgroups, path, deadline_in(NSEC_PER_SEC), &err), err);
 }
 
+/* A host of version 2 lists its controllers in a file of the unified hierarchy; on a hybrid host
+ * that is there too, but the controllers are elsewhere. */
+static void versions(void **state)
+{
+    const char *dir = *state;
+    autofree char *file = path_join(dir, "cgroup.controllers");
+    autofree char *pure = xasprintf("30 1 0:26 / %s rw - cgroup2 cgroup2 rw\n", dir);
+    autofree char *hybrid =
+        xasprintf("29 1 0:27 / %s/memory rw - cgroup cgroup rw,memory\n%s", dir, pure);
+    struct cgroups c;
+    struct err err = ERR_INIT;
+
+    assert_ok(fs_write_file(AT_FDCWD, file, "cpu memory pids\n", 16, 0644, &err), err);
+    assert_ok(cgroups_scan(pure, &c, &err), err);
+    assert_true(c.v2);
+    cgroups_done(&c);
+    assert_ok(cgroups_scan(hybrid, &c, &err), err);
+    assert_false(c.v2);
+    cgroups_done(&c);
+    assert_err(cgroups_scan("1 1 0:1 / / rw - ext4 a rw\n", &c, &err), err, ERR_UNSUPPORTED,
+               "no control groups");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(make_kill_remove),
-                                       cmocka_unit_test(limits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(make_kill_remove), cmocka_unit_test(limits),
+                                       in_dir(versions)};
     struct err err = ERR_INIT;
 
     (void)snprintf(root, sizeof(root), "/unicri-test-cg-%d", getpid());
