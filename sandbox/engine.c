@@ -15,6 +15,7 @@
 #include "sandbox/handlers.h"
 #include "sandbox/network.h"
 #include "sandbox/recover.h"
+#include "sandbox/stats.h"
 
 /* ------------------------------------------------------------------ background */
 
@@ -293,6 +294,7 @@ struct engine *engine_open(const struct sandbox_config *config, struct db *db, s
         engine_close(engine);
         return NULL;
     }
+    engine->stats = stats_open(engine);
     loop_every(loop, ENGINE_TICK, ENGINE_TICK, on_tick, engine);
     (void)engine_background(engine, tick_work, NULL);
     return engine;
@@ -332,6 +334,7 @@ void engine_close(struct engine *engine)
     drop_tables(engine);
     jobs_free(engine->jobs);
     debts_free(engine->debts);
+    stats_free(engine->stats);
     handlers_free(engine->handlers);
     cgroups_done(&engine->cgroups);
     (void)close_fd(engine->exits_fd);

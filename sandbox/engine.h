@@ -84,6 +84,7 @@ struct engine {
     bool closing;
     bool reserve_released;
     struct debts *debts; /* owed DELs: see network.h */
+    struct stats *stats; /* see stats.h */
 };
 
 /** engine_background() - run f(arg) on a pool thread; engine_close() waits for it. Returns: false

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options - the folder's configuration keys and its metrics. */
 #include "sandbox/engine.h"
+#include "sandbox/stats.h"
 
 #define OPT(key_, type_, member_, fallback_, min_, max_, help_)                                    \
     {                                                                                              \
@@ -28,6 +29,8 @@ const struct option sandbox_options[] = {
         "for one call of an OCI runtime"),
     OPT("runtime.reserve_bytes", INT, reserve_bytes, "16777216", 0, INT64_C(1) << 40,
         "kept free on disk so that stop and remove work when it is full"),
+    OPT("stats.period", SECONDS, stats_period, "10", 1, 3600,
+        "between samples of what containers use; none is taken while nobody asks for them"),
 };
 const size_t sandbox_options_n = ARRAY_SIZE(sandbox_options);
 
@@ -74,6 +77,8 @@ struct metric *const sandbox_metrics[] = {
     &joined,
     &owed_dels,
     &lost_monitors,
+    &stats_round_seconds,
+    &stats_layer_seconds,
     NULL,
 };
 
