@@ -40,6 +40,7 @@ struct container {
     int exit_code;
     char reason[64], message[1024];
     struct process workload, monitor;
+    bool monitor_done;     /* it has left its exit file: it needs nothing but to be reaped */
     bool monitor_is_child; /* of this very daemon: it must be reaped */
     deadline_t kill_at;    /* STOPPING: when SIGKILL is due */
 

@@ -138,19 +138,19 @@ static int monitor_down(void *object, struct err *err)
     struct container *c = object;
     struct engine *engine = c->engine;
     struct process monitor;
-    bool is_child;
+    bool is_child, done;
 
     if (cgroup_kill(&engine->cgroups, c->cgroup, deadline_in(KILL_TIMEOUT), err) < 0)
         return -1;
     mutex_lock(&engine->lock);
     monitor = c->monitor;
     is_child = c->monitor_is_child;
+    c->monitor_is_child = false; /* reaped by one thread only: its number may be another's afterwards */
+    done = c->monitor_done;
     mutex_unlock(&engine->lock);
-    if (!monitor.pid && !is_child)
+    if (!done && !monitor.pid)
         (void)monitor_find(c->id, &monitor);
-    if (is_child && monitor_reap(&monitor, deadline_in(2 * NSEC_PER_SEC)))
-        is_child = false;
-    else
+    if (monitor.pid && (!is_child || !monitor_reap(&monitor, deadline_in(2 * NSEC_PER_SEC))))
         monitor_kill(&monitor, is_child, deadline_in(KILL_TIMEOUT));
     /* A runtime that was killed in the middle may have put one more process into the cgroup. */
     if (cgroup_kill(&engine->cgroups, c->cgroup, deadline_in(KILL_TIMEOUT), err) < 0 ||

@@ -13,6 +13,7 @@
 #include "sandbox/container.h"
 #include "sandbox/exits.h"
 #include "sandbox/handlers.h"
+#include "sandbox/monitor_client.h"
 #include "sandbox/network.h"
 #include "sandbox/recover.h"
 #include "sandbox/stats.h"
@@ -76,9 +77,52 @@ bool engine_background(struct engine *engine, void (*f)(struct engine *engine, v
     return true;
 }
 
+/* --------------------------------------------------------- monitors that end */
+
+struct ending {
+    struct process monitor;
+    deadline_t patience;
+    STAILQ_ENTRY(ending) link;
+};
+
+void engine_reap_later(struct engine *engine, const struct process *monitor)
+{
+    struct ending *e = XNEW(struct ending);
+
+    *e = (struct ending){.monitor = *monitor, .patience = deadline_in(KILL_TIMEOUT)};
+    mutex_lock(&engine->lock);
+    STAILQ_INSERT_TAIL(&engine->ending, e, link);
+    mutex_unlock(&engine->lock);
+}
+
+/* One look at each. With `all`, what has not ended is let go: the daemon ends and pid 1 will reap
+ * it. */
+static void reap_ended(struct engine *engine, bool all)
+{
+    struct ending_head list = STAILQ_HEAD_INITIALIZER(list);
+    struct ending *e;
+
+    mutex_lock(&engine->lock);
+    STAILQ_CONCAT(&list, &engine->ending);
+    mutex_unlock(&engine->lock);
+    while ((e = STAILQ_FIRST(&list))) {
+        STAILQ_REMOVE_HEAD(&list, link);
+        if (monitor_reap(&e->monitor, 0) || all) {
+            free(e);
+            continue;
+        }
+        if (deadline_passed(e->patience))
+            monitor_kill(&e->monitor, true, deadline_in(NSEC_PER_SEC));
+        mutex_lock(&engine->lock);
+        STAILQ_INSERT_TAIL(&engine->ending, e, link);
+        mutex_unlock(&engine->lock);
+    }
+}
+
 static void tick_work(struct engine *engine, void *arg)
 {
     (void)arg;
+    reap_ended(engine, false);
     exits_scan(engine);
     exits_reconcile(engine);
     debts_work(engine);
@@ -287,6 +331,7 @@ struct engine *engine_open(const struct sandbox_config *config, struct db *db, s
     TAILQ_INIT(&engine->pods);
     TAILQ_INIT(&engine->containers);
     STAILQ_INIT(&engine->queue);
+    STAILQ_INIT(&engine->ending);
     engine->jobs = jobs_new();
     engine->debts = debts_new();
     if (set_up(engine, err) < 0 || recover(engine, err) < 0 || exits_watch(engine, err) < 0) {
@@ -331,6 +376,7 @@ void engine_close(struct engine *engine)
     while (engine->background)
         (void)cond_wait(&engine->changed, &engine->lock, DEADLINE_NEVER);
     mutex_unlock(&engine->lock);
+    reap_ended(engine, true);
     drop_tables(engine);
     jobs_free(engine->jobs);
     debts_free(engine->debts);

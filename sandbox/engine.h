@@ -46,6 +46,7 @@ struct container;
 TAILQ_HEAD(pod_head, pod);
 TAILQ_HEAD(container_head, container);
 STAILQ_HEAD(background_head, background);
+STAILQ_HEAD(ending_head, ending);
 
 /* A process that outlives the daemon: what a row keeps of it. */
 struct process {
@@ -81,6 +82,7 @@ struct engine {
     uint32_t uid_first, uid_count, uid_next;
     struct background_head queue; /* work for the pool that has not begun */
     size_t background;            /* that has begun and not ended */
+    struct ending_head ending; /* monitors of ours that have done their work and are about to end */
     bool closing;
     bool reserve_released;
     struct debts *debts; /* owed DELs: see network.h */
@@ -91,6 +93,9 @@ struct engine {
  * when closing. */
 bool engine_background(struct engine *engine, void (*f)(struct engine *engine, void *arg),
                        void *arg);
+/** engine_reap_later() - a monitor that is our child will end soon: nobody waits for it, the tick
+ * reaps it. */
+void engine_reap_later(struct engine *engine, const struct process *monitor);
 /** engine_uid_take() - a uid that no other running guest has. Errors: EXHAUSTED. */
 int engine_uid_take(struct engine *engine, uint32_t *ret, struct err *err) MUST_CHECK;
 /** engine_uid_use() - the uid of a guest found at start. */

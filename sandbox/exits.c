@@ -12,7 +12,6 @@
 #include "sandbox/runtime.h"
 
 #define EXIT_FILE_MAX_BYTES 4096
-#define REAP_TIMEOUT        (2 * NSEC_PER_SEC)
 #define EXIT_CODE_UNKNOWN   255
 
 /* A workload may end before its start has been recorded: its end is told after that. */
@@ -45,7 +44,8 @@ static void tell(struct container *c, const struct exit_status *s)
                              *s->message || !message ? s->message : message);
 }
 
-static void reap_monitor(struct container *c)
+/* Nobody waits for the monitor's own end: closing what it holds may take the kernel a while. */
+static void monitor_done(struct container *c)
 {
     struct engine *engine = c->engine;
     struct process monitor;
@@ -54,15 +54,12 @@ static void reap_monitor(struct container *c)
     mutex_lock(&engine->lock);
     monitor = c->monitor;
     is_child = c->monitor_is_child;
+    c->monitor_done = true;
+    c->monitor = (struct process){0};
+    c->monitor_is_child = false;
     mutex_unlock(&engine->lock);
-    if (!is_child || !monitor_reap(&monitor, deadline_in(REAP_TIMEOUT)))
-        return;
-    mutex_lock(&engine->lock);
-    if (c->monitor.pid == monitor.pid) {
-        c->monitor = (struct process){0};
-        c->monitor_is_child = false;
-    }
-    mutex_unlock(&engine->lock);
+    if (is_child)
+        engine_reap_later(engine, &monitor);
 }
 
 bool exits_take(struct container *c)
@@ -88,7 +85,7 @@ bool exits_take(struct container *c)
         }
     }
     /* The row says EXITED now: the file has done its work. */
-    reap_monitor(c);
+    monitor_done(c);
     if (container_state(c) == CONTAINER_EXITED && fs_remove(engine->exits_fd, c->id, &err) < 0)
         log_warn("container %s: remove its exit file: %s", c->id, err.msg);
     if (state == CONTAINER_RUNNING || state == CONTAINER_STOPPING)
@@ -166,7 +163,7 @@ void exits_lost(struct container *c, const char *message)
         log_error("container %s: %s", c->id, err.msg);
     container_set_exited(c, clock_wall(), lived ? 128 + SIGKILL : EXIT_CODE_UNKNOWN, "Unknown",
                          message);
-    reap_monitor(c);
+    monitor_done(c);
     container_reap_later(c);
 }
 

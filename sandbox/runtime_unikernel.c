@@ -8,7 +8,9 @@
  * with the step "link".
  */
 #include <errno.h>
+#include <linux/if_tun.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "base/fs.h"
@@ -187,20 +189,28 @@ static int link_up(struct container *c, struct err *err)
         return 0;
     if (take_address(c, err) < 0)
         return -1;
-    return guest_link_create(c->pod->netns, POD_IFNAME, TAP_NAME, c->jail_uid, false,
-                             &c->guest_link, err);
+    if (guest_link_create(c->pod->netns, POD_IFNAME, TAP_NAME, c->jail_uid, false, &c->guest_link,
+                          err) < 0)
+        return -1;
+    /* Else the VMM's exit would take the device down itself, and wait 20 ms for the kernel. Where it
+     * cannot be set, that is all. */
+    (void)ioctl(c->guest_link.tap_fd, TUNSETPERSIST, 1);
+    return 0;
 }
 
 static int link_down(struct container *c, struct err *err)
 {
     struct engine *engine = c->engine;
-    bool mine;
+    bool mine, stays;
 
     c->guest_link.tap_fd = close_fd(c->guest_link.tap_fd);
     mutex_lock(&engine->lock);
     mine = c->pod->guest == c;
+    stays = c->pod->state == POD_READY;
     mutex_unlock(&engine->lock);
-    if (mine && guest_link_remove(c->pod->netns, POD_IFNAME, TAP_NAME, err) < 0)
+    /* A pod that stops takes its namespace along, and that the tap: no need to wait for the kernel
+     * here. */
+    if (mine && stays && guest_link_remove(c->pod->netns, POD_IFNAME, TAP_NAME, err) < 0)
         return -1;
     if (c->jail_uid)
         engine_uid_give(engine, c->jail_uid);

@@ -41,7 +41,10 @@ static bool is_cgroup2(const char *path)
     return statfs(path, &fs) == 0 && (unsigned long)fs.f_type == (unsigned long)CGROUP2_SUPER_MAGIC;
 }
 
-/* Open what the child needs: the v2 directory to be born in, and cgroup.procs of the others. */
+/*
+ * Open what the child needs: the v2 directory to be born in, and `tasks` of the others. A write of "0" there moves the writer,
+ * which has one thread, without the lock that a write to cgroup.procs takes: that one waits for the kernel's grace period.
+ */
 static int open_cgroups(const struct monitor *m, int *ret_birth, int *fds, size_t *ret_n,
                         struct fault *f)
 {
@@ -60,7 +63,7 @@ static int open_cgroups(const struct monitor *m, int *ret_birth, int *fds, size_
             continue;
         }
         text_str(&t, path);
-        text_str(&t, "/cgroup.procs");
+        text_str(&t, "/tasks");
         fd = open(procs, O_WRONLY | O_CLOEXEC);
         if (fd < 0)
             return fault(f, errno, "open cgroup", path);

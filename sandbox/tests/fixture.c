@@ -104,7 +104,7 @@ static void make_busybox(struct fixture *f)
                                           "id",    "ps",     "kill", "ls",    "hostname", "wget",
                                           "httpd", "touch",  "env",  "head",  "yes",      "mount",
                                           "grep",  "setsid", "dd"};
-    autofree char *layer = sub(f, "root/layers/" BUSYBOX_HEX), *command = NULL;
+    autofree char *layer = sub(f, "root/layers/" BUSYBOX_HEX);
     autofree char *busybox = program_find("busybox");
 
     make_dir(f, "root/layers/" BUSYBOX_HEX "/bin");
