@@ -86,7 +86,13 @@ int holds_load(struct imagestore *s, struct err *err)
     const struct dirent *e;
     while ((e = readdir(d))) {
         struct err why = ERR_INIT;
-        if (e->d_name[0] == '.' || load_one(s, e->d_name, &why) == 0)
+        if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
+            continue;
+        if (e->d_name[0] == '.') { /* what a killed daemon left of an atomic write */
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+            continue;
+        }
+        if (load_one(s, e->d_name, &why) == 0)
             continue;
         log_warn("ignoring hold '%s': %s", e->d_name, why.msg);
         (void)unlinkat(dirfd(d), e->d_name, 0);

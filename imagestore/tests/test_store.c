@@ -185,8 +185,11 @@ static void test_holds(void **state)
     assert_int_equal(imagestore_remove(f->store, info.id, &err), 0);
     assert_null(imagestore_find(f->store, info.id, &err));
     assert_int_equal(count_layers(f), 1);
-    fixture_close(f); /* a new daemon knows the holds */
+    autofree char *half = path_join(f->root, "images/holds/.tmp-0123");
+    fixture_close(f); /* a new daemon knows the holds, and throws away a half written one */
+    assert_int_equal(fs_write_file(AT_FDCWD, half, "{", 1, 0600, &err), 0);
     fixture_open(f);
+    assert_int_not_equal(access(half, F_OK), 0);
     assert_int_equal(count_layers(f), 1);
     assert_int_equal(rootfs_unmount(f->store, a, &err), 0);
     assert_int_equal(count_layers(f), 1);
