@@ -5,6 +5,7 @@
  * a timeout ends all that it has started; what it leaves running when it ends in time lives on with
  * the container.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/child.h"
@@ -72,7 +73,7 @@ static int write_process(const struct exec *e, char *const *argv, struct err *er
     return fs_write_file(AT_FDCWD, e->process, out, strlen(out), 0600, err);
 }
 
-/* "exited N" or "signal N"; without it the runtime has failed. */
+/* "exited N", "signal N" or "timeout"; without it the runtime has failed. */
 static int read_status(const struct exec *e, const struct child_status *status,
                        const struct child_output *output, int *ret, struct err *err)
 {
@@ -85,17 +86,27 @@ static int read_status(const struct exec *e, const struct child_status *status,
         *ret = n;
     else if (sscanf(text, "signal %d", &n) == 1)
         *ret = 128 + n;
+    else if (str_has_prefix(text, "timeout"))
+        return err_set(err, ERR_DEADLINE, "exec");
     else
         return err_set(err, ERR_CORRUPT, "exec: status '%s'", text);
     return 0;
 }
 
-static int run(const struct exec *e, deadline_t deadline, struct exec_result *ret, struct err *err)
+static int run(const struct exec *e, nsec_t timeout, struct exec_result *ret, struct err *err)
 {
     const struct engine *engine = e->c->engine;
+    /* unicri-exec keeps the time; that it fails to is provided for. */
+    deadline_t deadline = timeout > 0 ? deadline_in(timeout + KILL_TIMEOUT) : DEADLINE_NEVER;
+    autofree char *dir = cgroup_dir(&engine->cgroups, engine->cgroups.v2 ? "" : "pids", e->cgroup);
+    autofree char *procs = xasprintf("--procs=%s/cgroup.procs", dir ? dir : "");
+    autofree char *clock =
+        xasprintf("--timeout-ms=%" PRId64, (timeout + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC);
     /* What runc calls the group: a name in the unified hierarchy, "pids:NAME" in version 1. */
     autofree char *group = engine->cgroups.v2 ? xstrdup(e->name) : xasprintf("pids:%s", e->name);
     char *argv[] = {(char[]){"unicri-exec"},
+                    clock,
+                    procs,
                     e->pid,
                     e->status,
                     e->c->handler->program,
@@ -153,7 +164,7 @@ int runc_exec(struct container *c, char *const *argv, nsec_t timeout, struct exe
     exec_init(&e, c);
     if (fs_mkdir(AT_FDCWD, e.dir, 0700, &why) == 0 && write_process(&e, argv, &why) == 0 &&
         cgroup_create_in(&c->engine->cgroups, "pids", e.cgroup, &why) == 0)
-        rc = run(&e, timeout > 0 ? deadline_in(timeout) : DEADLINE_NEVER, ret, &why);
+        rc = run(&e, timeout, ret, &why);
     clear_away(&e, rc < 0);
     exec_done(&e);
     if (rc < 0 && why.code == ERR_DEADLINE)
