@@ -408,6 +408,10 @@ func (n *Node) config() string {
 		{"image.certs_dir", strconv.Quote(n.Dir + "/certs.d")},
 		{"runtime.cgroup_root", strconv.Quote("/" + n.Cgroup + "/pods")},
 	}
+	// A confined child has no room for ThreadSanitizer's runtime; it has one thread anyway.
+	if dir := os.Getenv("UNICRI_E2E_HELPERS"); dir != "" {
+		list = append(list, kv{"image.unpack_program", strconv.Quote(dir + "/unicri-unpack")})
+	}
 	for k, v := range n.Opt.Set {
 		if !reservedKey.MatchString(k) {
 			n.T.Fatalf("bad key %q", k)
