@@ -451,6 +451,85 @@ static void unikernel(void **state)
     remove_pod(f, pod);
 }
 
+/* Eight clients, each with pods of its own: one with a unikernel where there is one, and a side
+ * container. */
+struct worker {
+    struct fixture *f;
+    bool guests;
+    int number, failed;
+    struct err err;
+};
+
+#define WORKERS 8
+#define ROUNDS  3
+
+static int one_life(struct worker *w, int round)
+{
+    struct engine *engine = w->f->engine;
+    autofree char *name = xasprintf("par-%d-%d", w->number, round);
+    struct pod_spec *spec = fixture_pod(w->f, name, true);
+    struct container_spec *c;
+    struct container_view *list;
+    char pod[65], id[65], side[65];
+    size_t n;
+    int rc = pod_run(engine, spec, NULL, pod, &w->err);
+
+    pod_spec_free(spec);
+    if (rc < 0)
+        return -1;
+    c = fixture_container(pod, name,
+                          w->guests && w->number % 2 ? NULL : "while :; do sleep 1; done");
+    if (!c->command) {
+        free(c->image);
+        c->image = xstrdup("localhost/unikernel-hello");
+    }
+    rc = container_create(engine, c, NULL, id, &w->err);
+    container_spec_free(c);
+    c = fixture_container(pod, "side", "exit 0");
+    if (rc == 0)
+        rc = container_create(engine, c, NULL, side, &w->err);
+    container_spec_free(c);
+    if (rc < 0 || container_start(engine, id, NULL, &w->err) < 0 ||
+        container_start(engine, side, NULL, &w->err) < 0)
+        return -1;
+    n = container_list(engine, NULL, &list);
+    container_views_free(list, n);
+    if (container_stop(engine, id, 0, NULL, &w->err) < 0 ||
+        pod_stop(engine, pod, NULL, &w->err) < 0)
+        return -1;
+    return pod_remove(engine, pod, NULL, &w->err);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+
+    for (int i = 0; i < ROUNDS && !w->failed; i++)
+        w->failed = one_life(w, i) < 0;
+    return NULL;
+}
+
+static void in_parallel(void **state)
+{
+    struct worker w[WORKERS];
+    pthread_t t[WORKERS];
+    struct image *image =
+        imagestore_find(((struct fixture *)*state)->images, "localhost/unikernel-hello", NULL);
+
+    for (int i = 0; i < WORKERS; i++) {
+        w[i] = (struct worker){.f = *state, .number = i, .guests = image != NULL};
+        assert_int_equal(pthread_create(&t[i], NULL, worker_main, &w[i]), 0);
+    }
+    for (int i = 0; i < WORKERS; i++)
+        (void)pthread_join(t[i], NULL);
+    if (image)
+        image_unref(image);
+    for (int i = 0; i < WORKERS; i++)
+        if (w[i].failed)
+            fail_msg("worker %d: %s", i, w[i].err.msg);
+    fixture_assert_clean(*state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,6 +538,7 @@ int main(void)
         T(stop_with_grace),   T(start_error),          T(refusals),
         T(exec_in_container), T(shared_pid_namespace), T(out_of_memory),
         T(restart),           T(lost_monitor),         T(unikernel),
+        T(in_parallel),
     };
 
     if (!fixture_isolate() || !fixture_have("runc") || !fixture_have("busybox"))
