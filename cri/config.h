@@ -24,6 +24,7 @@ struct server_config {
     int64_t max_connections, max_workers;
     int64_t oom_score_adj;
     nsec_t stop_patience; /* for RPCs that still run at SIGTERM */
+    char *metrics_address;
 };
 extern const struct option server_options[];
 extern const size_t server_options_n;

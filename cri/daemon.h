@@ -18,6 +18,7 @@ struct daemon {
     struct vmm *vmm;
     struct engine *engine;
     struct server *server;
+    struct metrics_http *metrics; /* NULL: not wanted */
 };
 
 #endif

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "cri/daemon.h"
+#include "cri/metrics_http.h"
 #include "cri/server.h"
 #include "db/db.h"
 
@@ -134,6 +135,9 @@ static int open_all(struct daemon *d, struct err *err)
         return err_wrap(err, "engine");
     if (!(d->server = server_open(d, err)))
         return err_wrap(err, "server");
+    if (*config->server.metrics_address &&
+        !(d->metrics = metrics_http_open(d, config->server.metrics_address, err)))
+        return err_wrap(err, "metrics.address");
     return 0;
 }
 
@@ -142,6 +146,7 @@ static bool close_all(struct daemon *d)
 {
     if (d->server && !server_close(d->server, deadline_in(d->config->server.stop_patience)))
         return false;
+    metrics_http_close(d->metrics);
     if (d->engine)
         engine_close(d->engine);
     if (d->vmm)

@@ -34,6 +34,8 @@ Runtime__V1__Container *container_to_proto(struct arena *arena, const struct con
 Runtime__V1__ContainerStatus *container_status_to_proto(struct arena *arena,
                                                         const struct container_view *view,
                                                         const struct image *image);
+Runtime__V1__ContainerStats *container_stats_to_proto(struct arena *arena,
+                                                      const struct container_stats_view *view);
 char *container_info_to_proto(struct arena *arena, const struct container_view *view);
 
 Runtime__V1__Image *image_to_proto(struct arena *arena, const struct image *image);

@@ -93,7 +93,8 @@ int cgroups_scan(const char *mountinfo, struct cgroups *ret, struct err *err)
                        "this host has no control groups mounted below /sys/fs/cgroup");
     ret->v2 = true;
     for (size_t i = 0; i < ret->n; i++)
-        if (has_controller(&ret->h[i], "memory")) /* of version 1: the unified one lists none here */
+        if (has_controller(&ret->h[i],
+                           "memory")) /* of version 1: the unified one lists none here */
             ret->v2 = false;
     return 0;
 }

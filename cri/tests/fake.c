@@ -194,6 +194,46 @@ int container_reopen_log(struct engine *engine, const char *id, struct err *err)
     return err_set(err, ERR_STATE, "container '%s' does not run", id);
 }
 
+/* One container, which runs. */
+size_t container_stats_list(struct engine *engine, const struct list_filter *filter,
+                            struct container_stats_view **ret)
+{
+    (void)engine;
+    fake.last_filter = *filter;
+    fake.last_label_n = filter->labels ? (int)filter->labels->n : 0;
+    *ret = xcalloc(1, sizeof **ret);
+    (*ret)->container.spec = container_spec_new();
+    (void)snprintf((*ret)->container.id, sizeof (*ret)->container.id, "%s", "c0");
+    (*ret)->stats =
+        (struct container_stats){.cpu_at = 3, .memory_at = 4, .memory_limit = UINT64_MAX};
+    return 1;
+}
+
+int container_stats_get(struct engine *engine, const char *id, struct container_stats_view **ret,
+                        struct err *err)
+{
+    const struct list_filter all = {.state = -1};
+
+    if (!str_eq(id, "c0"))
+        return err_set(err, ERR_NOT_FOUND, "container '%s': not found", id);
+    (void)container_stats_list(engine, &all, ret);
+    return 0;
+}
+
+void container_stats_views_free(struct container_stats_view *views, size_t n)
+{
+    union {
+        const struct container_spec *in;
+        struct container_spec *out;
+    } spec;
+
+    for (size_t i = 0; i < n; i++) {
+        spec.in = views[i].container.spec;
+        container_spec_free(spec.out);
+    }
+    free(views);
+}
+
 size_t engine_handlers(struct engine *engine, struct handler_view **ret)
 {
     (void)engine;
@@ -214,8 +254,8 @@ void handler_views_free(struct handler_view *views, size_t n)
 bool engine_ready(struct engine *engine, char **ret_why)
 {
     (void)engine;
-    *ret_why = NULL;
-    return true;
+    *ret_why = fake.not_ready ? xstrdup("no runtime") : NULL;
+    return !fake.not_ready;
 }
 
 char *engine_census(struct engine *engine)
@@ -314,6 +354,15 @@ int imagestore_fs_info(struct imagestore *store, struct image_fs_info *ret, stru
         (struct image_fs_info){.timestamp = 5, .mountpoint = xstrdup("/images"), .used_bytes = 7};
     return 0;
 }
+
+/* ------------------------------------------------------------- metrics */
+
+static struct metric pulls = {
+    .name = "fake_pulls_total", .help = "pulls", .value = 5, .type = METRIC_COUNTER};
+struct metric *const imagestore_metrics[] = {&pulls, NULL};
+struct metric *const cni_metrics[] = {NULL};
+struct metric *const vmm_metrics[] = {NULL};
+struct metric *const sandbox_metrics[] = {NULL};
 
 /* ------------------------------------------------------ the other options */
 

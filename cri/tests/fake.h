@@ -20,7 +20,7 @@ struct fake {
     struct list_filter last_filter;
     int last_label_n;
     _Atomic nsec_t last_grace, last_exec_timeout;
-    _Atomic bool network_ready;
+    _Atomic bool network_ready, not_ready;
     char *pod_ids[FAKE_PODS_MAX];
     struct pod_spec *pods[FAKE_PODS_MAX];
     size_t n_pods;

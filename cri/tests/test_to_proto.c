@@ -172,11 +172,69 @@ static void test_container(void **state)
     arena_done(&arena);
 }
 
+/* What is not known is absent; what is known keeps its unit. */
+static void test_stats(void **state)
+{
+    CLEANUP(container_spec_free_cleanup) struct container_spec *spec = container_spec_new();
+    struct container_stats_view view = {.container = {.id = "c1", .spec = spec}};
+    struct container_stats *stats = &view.stats;
+    struct arena arena;
+
+    (void)state;
+    kvs_set(&spec->labels, "a", "b");
+    stats->memory_limit = 50;
+    stats->memory_usage = 70;
+    stats->working_set = 60; /* over its limit for a moment */
+    arena_init(&arena, 0);
+    Runtime__V1__ContainerStats *idle =
+        over_the_wire(&container_stats_to_proto(&arena, &view)->base);
+    assert_string_equal(idle->attributes->id, "c1");
+    assert_string_equal(idle->attributes->labels[0]->value, "b");
+    assert_null(idle->cpu);
+    assert_null(idle->memory);
+    assert_null(idle->writable_layer);
+
+    stats->cpu_at = 5;
+    stats->memory_at = 6;
+    stats->io_pressure = (struct pressure){.known = true, .some = {.avg10 = 1.5, .total_usec = 7}};
+    stats->layer_at = 8;
+    stats->layer_bytes = 9;
+    stats->layer_dir = "/x";
+    Runtime__V1__ContainerStats *busy =
+        over_the_wire(&container_stats_to_proto(&arena, &view)->base);
+    assert_int_equal(busy->cpu->timestamp, 5);
+    assert_int_equal(busy->cpu->usage_core_nano_seconds->value, 0);
+    assert_null(busy->cpu->usage_nano_cores);
+    assert_null(busy->cpu->psi);
+    assert_int_equal(busy->memory->available_bytes->value, 0);
+    assert_int_equal(busy->memory->usage_bytes->value, 70);
+    assert_null(busy->swap);
+    assert_true(busy->io->psi->some->avg10 > 1.4);
+    assert_int_equal(busy->io->psi->some->total, 7000);
+    assert_int_equal(busy->writable_layer->used_bytes->value, 9);
+    assert_string_equal(busy->writable_layer->fs_id->mountpoint, "/x");
+
+    stats->memory_limit = UINT64_MAX;
+    stats->rate_known = true;
+    stats->swap_known = true;
+    stats->swap_usage = 1;
+    stats->swap_limit = 3;
+    Runtime__V1__ContainerStats *more =
+        over_the_wire(&container_stats_to_proto(&arena, &view)->base);
+    assert_null(more->memory->available_bytes);
+    assert_int_equal(more->cpu->usage_nano_cores->value, 0);
+    assert_int_equal(more->swap->swap_available_bytes->value, 2);
+    arena_done(&arena);
+    runtime__v1__container_stats__free_unpacked(idle, NULL);
+    runtime__v1__container_stats__free_unpacked(busy, NULL);
+    runtime__v1__container_stats__free_unpacked(more, NULL);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_image_user),
-                                       cmocka_unit_test(test_states), cmocka_unit_test(test_pod),
-                                       cmocka_unit_test(test_container)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_image_user), cmocka_unit_test(test_states),
+        cmocka_unit_test(test_pod), cmocka_unit_test(test_container), cmocka_unit_test(test_stats)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
