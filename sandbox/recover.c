@@ -21,9 +21,10 @@
 #include "sandbox/network.h"
 #include "sandbox/runtime.h"
 
-#define META_BOOT         "boot"
-#define PING_TIMEOUT      (5 * NSEC_PER_SEC)
-#define EXIT_CODE_UNKNOWN 255
+#define META_BOOT          "boot"
+#define PING_TIMEOUT       (5 * NSEC_PER_SEC)
+#define NETWORK_GC_TIMEOUT (30 * NSEC_PER_SEC)
+#define EXIT_CODE_UNKNOWN  255
 
 /* ----------------------------------------------------------------------- load */
 
@@ -321,6 +322,24 @@ static int load_debts(struct engine *engine, struct err *err)
     return 0;
 }
 
+/* Rows of pods may be lost with the power, and with a database that had to be begun anew: plugins
+ * that know GC (CNI 1.1) let go of what no row names. Before anything is served, so that no fresh
+ * attachment is taken for a stranger. */
+static void collect_networks(struct engine *engine)
+{
+    struct network_row *rows = NULL;
+    autostrv char **valid = NULL;
+    size_t n = 0;
+    struct err err = ERR_INIT;
+
+    if (db_networks_load(engine->db, &rows, &n, &err) == 0)
+        for (size_t i = 0; i < n; i++)
+            strv_push(&valid, rows[i].pod_id);
+    network_rows_free(rows, n);
+    if (err.code || cni_gc(engine->cni, valid, deadline_in(NETWORK_GC_TIMEOUT), &err) < 0)
+        log_warn("networks of pods that are gone: %s", err.msg);
+}
+
 int recover(struct engine *engine, struct err *err)
 {
     autofree char *boot = NULL;
@@ -340,5 +359,7 @@ int recover(struct engine *engine, struct err *err)
     census_clean(engine);
     if (load_debts(engine, err) < 0)
         return -1;
+    if (!boot || !same_boot)
+        collect_networks(engine);
     return db_meta_set(engine->db, META_BOOT, boot_id(), err);
 }

@@ -203,6 +203,58 @@ static void stop_with_grace(void **state)
     remove_pod(f, pod);
 }
 
+struct stopper {
+    struct engine *engine;
+    const char *id;
+    nsec_t grace;
+    struct caller caller;
+    int rc;
+    struct err err;
+};
+
+static void *stopper_main(void *arg)
+{
+    struct stopper *s = arg;
+
+    s->rc = container_stop(s->engine, s->id, s->grace, &s->caller, &s->err);
+    return NULL;
+}
+
+/* A later stop with less grace shortens the wait of all; a caller that leaves does not take the
+ * kill along. */
+static void stops_that_meet(void **state)
+{
+    struct fixture *f = *state;
+    struct stopper patient = {
+        .engine = f->engine, .grace = 60 * NSEC_PER_SEC, .caller = {.deadline = DEADLINE_NEVER}};
+    struct stopper leaves = {.engine = f->engine, .grace = NSEC_PER_SEC};
+    nsec_t begin = clock_mono();
+    pthread_t thread;
+    struct err err = ERR_INIT;
+    char pod[65], first[65], second[65];
+
+    run_pod(f, "meet", false, pod);
+    create(f, fixture_container(pod, "first", "trap '' TERM; while :; do sleep 1; done"), first);
+    create(f, fixture_container(pod, "second", "trap '' TERM; while :; do sleep 1; done"), second);
+    start(f, first);
+    start(f, second);
+    clock_sleep_until(deadline_in(300 * NSEC_PER_MSEC));
+    patient.id = first;
+    leaves.id = second;
+    assert_int_equal(pthread_create(&thread, NULL, stopper_main, &patient), 0);
+    leaves.caller.deadline = deadline_in(200 * NSEC_PER_MSEC);
+    (void)stopper_main(&leaves);
+    assert_int_equal(leaves.rc, -1);
+    assert_int_equal(leaves.err.code, ERR_DEADLINE);
+    assert_ok(container_stop(f->engine, first, 200 * NSEC_PER_MSEC, NULL, &err), err);
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(patient.rc, 0);
+    fixture_wait(f, first, CONTAINER_EXITED, NULL);
+    fixture_wait(f, second, CONTAINER_EXITED, NULL);
+    assert_true(clock_mono() - begin < 20 * NSEC_PER_SEC);
+    remove_pod(f, pod);
+}
+
 static void start_error(void **state)
 {
     struct fixture *f = *state;
@@ -534,10 +586,19 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        T(pod_with_network),  T(container_to_its_end), T(hundred_duplicates),
-        T(stop_with_grace),   T(start_error),          T(refusals),
-        T(exec_in_container), T(shared_pid_namespace), T(out_of_memory),
-        T(restart),           T(lost_monitor),         T(unikernel),
+        T(pod_with_network),
+        T(container_to_its_end),
+        T(hundred_duplicates),
+        T(stop_with_grace),
+        T(stops_that_meet),
+        T(start_error),
+        T(refusals),
+        T(exec_in_container),
+        T(shared_pid_namespace),
+        T(out_of_memory),
+        T(restart),
+        T(lost_monitor),
+        T(unikernel),
         T(in_parallel),
     };
 
