@@ -145,7 +145,8 @@ static int monitor_down(void *object, struct err *err)
     mutex_lock(&engine->lock);
     monitor = c->monitor;
     is_child = c->monitor_is_child;
-    c->monitor_is_child = false; /* reaped by one thread only: its number may be another's afterwards */
+    c->monitor_is_child =
+        false; /* reaped by one thread only: its number may be another's afterwards */
     done = c->monitor_done;
     mutex_unlock(&engine->lock);
     if (!done && !monitor.pid)

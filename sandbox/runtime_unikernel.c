@@ -192,8 +192,8 @@ static int link_up(struct container *c, struct err *err)
     if (guest_link_create(c->pod->netns, POD_IFNAME, TAP_NAME, c->jail_uid, false, &c->guest_link,
                           err) < 0)
         return -1;
-    /* Else the VMM's exit would take the device down itself, and wait 20 ms for the kernel. Where it
-     * cannot be set, that is all. */
+    /* Else the VMM's exit would take the device down itself, and wait 20 ms for the kernel. Where
+     * it cannot be set, that is all. */
     (void)ioctl(c->guest_link.tap_fd, TUNSETPERSIST, 1);
     return 0;
 }
