@@ -96,8 +96,9 @@ struct registry_auth {
  * @deadline: of the caller's waiting; the job goes on without it (DEADLINE).
  * @cancelled: polled while waiting, may be NULL; returns true when the client has gone (CANCELLED).
  * Returns: the image, a reference owned by the caller. Errors: INVALID (bad name, unusable
- * manifest), NOT_FOUND, DENIED, UNAVAILABLE (message begins "RegistryUnavailable"), CORRUPT
- * (digest, size, malformed layer), EXHAUSTED (disk, limits).
+ * manifest), NOT_FOUND, DENIED, UNKNOWN (the registry does not answer: the message begins with
+ * "RegistryUnavailable", which a kubelet looks for), CORRUPT (digest, size, malformed layer),
+ * EXHAUSTED (disk, limits), DEADLINE and CANCELLED of the caller's waiting.
  */
 struct image *imagestore_pull(struct imagestore *store, const char *reference,
                               const struct registry_auth *auth, deadline_t deadline,
@@ -130,17 +131,19 @@ int imagestore_fs_info(struct imagestore *store, struct image_fs_info *ret,
 
 /**
  * rootfs_mount() - overlay of the image's layers at DIR/rootfs with a writable layer in DIR/upper
- * and DIR/work, all made here. Holds the layers (by a file in DIR) until rootfs_unmount(). Made
- * with the new mount API, so layers are not limited by option length. Idempotent: an existing mount
- * of the same image is kept. Errors: NOT_FOUND (layer), EXHAUSTED, INTERNAL with the kernel's own
- * words.
+ * and DIR/work, all made here.
+ * @dir: absolute. The file ROOT/images/holds/SHA256-OF-DIR holds the layers until rootfs_unmount()
+ * or until DIR is gone.
+ * As many layers as image.max_layers allows, on older kernels too. Idempotent: an existing mount of
+ * the same image is kept. Errors: NOT_FOUND (layer), EXISTS (another image is mounted there),
+ * EXHAUSTED, INTERNAL with the kernel's own words.
  */
 int rootfs_mount(struct imagestore *store, const struct image *image, const char *dir,
                  struct err *err) MUST_CHECK;
 /** rootfs_unmount() - unmount and remove DIR/{rootfs,upper,work}; absent or half made: success. */
 int rootfs_unmount(struct imagestore *store, const char *dir, struct err *err) MUST_CHECK;
 /** rootfs_hold() - as rootfs_mount() but without a mount: only keeps the image's layers from
- * removal while DIR exists. */
+ * removal until rootfs_unmount() or until DIR is gone. */
 int rootfs_hold(struct imagestore *store, const struct image *image, const char *dir,
                 struct err *err) MUST_CHECK;
 

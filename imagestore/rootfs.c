@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rootfs - overlay root filesystems and holds. Layers are given to the kernel one by one
- * ("lowerdir+", Linux 6.5); older kernels get them in one option of mount(2), as short
- * /proc/self/fd names so that some 200 fit into its page.
+ * ("lowerdir+"). Kernels that do not know it (before Linux 6.8) get them in the one page of options
+ * of mount(2), whose names are kept short: descriptor numbers, looked up in /proc/self/fd by a
+ * thread that has this as its own current directory. 400 layers need some 2400 bytes so. One
+ * fsconfig() string would not do: it ends at 255 bytes.
  *
  * A layer that is opaque at its root ends the stack there, since overlayfs itself looks at that
  * mark in directories below the root only. Of equal layers only the uppermost counts.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/xattr.h>
 
 #include "base/fault.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "base/thread.h"
 #include "imagestore/layers.h"
 
-#define OPTION_MAX_BYTES 255 /* of one fsconfig() string */
-#define PAGE_OPTIONS_MAX 4000
+#define OPTION_MAX_BYTES 255  /* of one fsconfig() string */
+#define PAGE_OPTIONS_MAX 4095 /* of mount(2), on the smallest pages */
 
 static const char *const parts[] = {"rootfs", "upper", "work"};
 
@@ -50,10 +51,12 @@ static int explain(int fs, const char *what, struct err *err)
     return err_wrap(err, "kernel says '%s'", text);
 }
 
-/* A name for a directory that fits into one option. */
+/* A name for a directory that fits into one option and means nothing else to overlayfs. */
 static char *option_path(const char *path, int fd)
 {
-    return strlen(path) <= OPTION_MAX_BYTES ? xstrdup(path) : xasprintf("/proc/self/fd/%d", fd);
+    return strlen(path) <= OPTION_MAX_BYTES && !strpbrk(path, ":,\\")
+               ? xstrdup(path)
+               : xasprintf("/proc/self/fd/%d", fd);
 }
 
 struct overlay {
@@ -67,9 +70,25 @@ static int set_string(int fs, const char *key, const char *value)
     return fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0);
 }
 
+/*
+ * Before Linux 6.5 overlayfs itself did not read options one by one: the kernel collected whatever
+ * it was given, lowerdir+ too, and only the mount failed. Such a kernel takes a key that does not
+ * exist.
+ */
+static bool takes_any_key(int fs)
+{
+    char complaint[256];
+    if (set_string(fs, "unicri.probe", "1") == 0)
+        return true;
+    (void)!read(fs, complaint, sizeof(complaint)); /* it must not explain a later failure */
+    return false;
+}
+
 /* Returns: 0, -1 with err, or 1 when this kernel does not know lowerdir+. */
 static int configure(int fs, const struct overlay *o, struct err *err)
 {
+    if (takes_any_key(fs))
+        return 1;
     for (size_t i = 0; i < o->stack->n; i++) {
         autofree char *name = option_path(o->stack->paths[i], o->stack->fds[i]);
         if (set_string(fs, "lowerdir+", name) < 0) {
@@ -106,19 +125,41 @@ static int mount_new(const struct overlay *o, struct err *err)
     return 0;
 }
 
+/* What the thread of an old style mount does, and what became of it. */
+struct old_mount {
+    const char *target, *options;
+    const char *failed; /* the step; NULL: none did */
+    int sys;
+};
+
+static void *old_mount_thread(void *arg)
+{
+    struct old_mount *m = arg;
+    if (unshare(CLONE_FS) < 0)
+        m->failed = "unshare";
+    else if (chdir("/proc/self/fd") < 0)
+        m->failed = "enter /proc/self/fd";
+    else if (mount("unicri", m->target, "overlay", 0, m->options) < 0)
+        m->failed = "mount";
+    m->sys = errno;
+    return NULL;
+}
+
 static int mount_old(const struct overlay *o, struct err *err)
 {
     autostrbuf options = STRBUF_INIT;
     for (size_t i = 0; i < o->stack->n; i++)
-        strbuf_addf(&options, "%s/proc/self/fd/%d", i ? ":" : "lowerdir=", o->stack->fds[i]);
-    strbuf_addf(&options, ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d", o->upper_fd,
-                o->work_fd);
+        strbuf_addf(&options, "%s%d", i ? ":" : "index=off,lowerdir=", o->stack->fds[i]);
+    strbuf_addf(&options, ",upperdir=%d,workdir=%d", o->upper_fd, o->work_fd);
     if (options.len > PAGE_OPTIONS_MAX)
         return err_set(err, ERR_EXHAUSTED, "overlay: %zu layers are too many for this kernel",
                        o->stack->n);
-    if (mount("unicri", o->target, "overlay", 0, options.s) < 0)
-        return err_sys(err, "overlay: mount at '%s'", o->target);
-    return 0;
+    struct old_mount m = {.target = o->target, .options = options.s};
+    pthread_t thread;
+    if (thread_start("mount", old_mount_thread, &m, &thread, err) < 0)
+        return -1;
+    (void)pthread_join(thread, NULL);
+    return m.failed ? err_errno(err, m.sys, "overlay: %s at '%s'", m.failed, o->target) : 0;
 }
 
 /* The upper directory's owner and mode are those of "/": take them from the uppermost layer. */
@@ -160,7 +201,7 @@ static int mount_overlay(const struct layer_stack *stack, const char *dir, struc
                         .work_fd = -1};
     int r = make_dirs(&o, err);
     if (r == 0)
-        r = mount_new(&o, err);
+        r = fault_hit("rootfs.old_kernel") ? 1 : mount_new(&o, err);
     if (r > 0)
         r = mount_old(&o, err);
     (void)close_fd(o.upper_fd);

@@ -25,7 +25,7 @@
 #include "imagestore/tests/registry_server.h"
 #include "imagestore/tests/tar_writer.h"
 
-#define KEEP_MAX 256
+#define KEEP_MAX 1024
 
 struct fixture {
     char dir[64];

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ROUTES_MAX  256
+#define ROUTES_MAX  1024
 #define REQUEST_MAX 16384
 
 struct rs {

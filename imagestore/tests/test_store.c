@@ -172,6 +172,71 @@ static void test_many_layers(void **state)
     assert_int_equal(rootfs_unmount(f->store, dir, &err), 0);
 }
 
+#ifdef UNICRI_FAULTS
+/* Mounted, mounted again, looked at, unmounted: every layer shows, the uppermost wins. */
+static void check_mount(struct fixture *f, const struct image *image, size_t n, bool old)
+{
+    struct err err = ERR_INIT;
+    autofree char *dir = path_join(f->dir, "old");
+    autofree char *root = path_join(dir, "rootfs");
+    if (rootfs_mount(f->store, image, dir, &err) < 0 ||
+        rootfs_mount(f->store, image, dir, &err) < 0)
+        fail_msg("%zu layers: %s", n, err.msg);
+    autofree char *mounts = NULL, *long_name = xasprintf("upperdir=%s/upper", dir);
+    assert_int_equal(fs_read_file(AT_FDCWD, "/proc/self/mountinfo", 1 << 20, &mounts, NULL, &err),
+                     0);
+    assert_int_equal(strstr(mounts, long_name) == NULL, old); /* it went the way it should */
+    for (size_t i = 0; i < n; i++) {
+        autofree char *own = xasprintf("%s/f%zu", root, i);
+        if (access(own, F_OK) < 0)
+            fail_msg("%zu layers: %s: %s", n, own, strerror(errno));
+    }
+    autofree char *top = path_join(root, "top"), *expected = xasprintf("%zu", n - 1), *text = NULL;
+    assert_int_equal(fs_read_file(AT_FDCWD, top, 100, &text, NULL, &err), 0);
+    assert_string_equal(text, expected);
+    autofree char *written = path_join(root, "w"), *upper = path_join(dir, "upper/w");
+    assert_int_equal(fs_write_file(AT_FDCWD, written, "w", 1, 0600, &err), 0);
+    assert_int_equal(access(upper, F_OK), 0);
+    for (int i = 0; i < 2; i++)
+        if (rootfs_unmount(f->store, dir, &err) < 0)
+            fail_msg("%zu layers: %s", n, err.msg);
+    assert_int_not_equal(access(root, F_OK), 0);
+}
+
+/* A kernel without lowerdir+; 400 is the most that image.max_layers allows. */
+static void test_old_kernel(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 400 };
+    static const size_t counts[] = {1, 2, 30, 100, 127, N};
+    struct layer_info *l = keep(f, calloc(N, sizeof(*l)));
+    char before[4096], after[4096];
+    f->config.max_layers = N;
+    assert_non_null(getcwd(before, sizeof(before)));
+    for (size_t i = 0; i < N; i++) {
+        struct tar t = {0};
+        char own[32], number[32];
+        (void)snprintf(own, sizeof(own), "f%zu", i);
+        (void)snprintf(number, sizeof(number), "%zu", i);
+        tar_add(&t, ENTRY(.name = own, .type = '0'));
+        tar_add(&t, ENTRY(.name = "top", .type = '0', .data = number, .len = strlen(number)));
+        l[i] = put_layer(f, "old", &t);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+        autofree char *tag = xasprintf("n%zu", counts[i]);
+        (void)put_image(f, "old", tag, l, counts[i], "");
+        autofree char *name = xasprintf("%s:%s", image_name(f, "old"), tag);
+        autoimage *image = must_pull(f, name);
+        fault_set("rootfs.old_kernel=ENOSYS");
+        check_mount(f, image, counts[i], true);
+        fault_set(NULL);
+        check_mount(f, image, counts[i], false); /* and the new way shows the same */
+    }
+    assert_non_null(getcwd(after, sizeof(after)));
+    assert_string_equal(before, after);
+}
+#endif
+
 static void test_holds(void **state)
 {
     struct fixture *f = *state;
@@ -343,15 +408,11 @@ static void test_find(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_open_file),
-        CASE(test_overlay_agrees),
-        CASE(test_many_layers),
-        CASE(test_holds),
-        CASE(test_concurrent_remove),
-        CASE(test_shared_layers_stay),
+        CASE(test_open_file),  CASE(test_overlay_agrees),       CASE(test_many_layers),
+        CASE(test_holds),      CASE(test_concurrent_remove),    CASE(test_shared_layers_stay),
         CASE(test_heals),
 #ifdef UNICRI_FAULTS
-        CASE(test_faults_leave_nothing),
+        CASE(test_old_kernel), CASE(test_faults_leave_nothing),
 #endif
         CASE(test_find),
     };
