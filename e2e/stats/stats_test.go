@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -250,6 +251,62 @@ func TestManyInTwoLooks(t *testing.T) {
 			}
 		}
 		time.Sleep(1500 * time.Millisecond)
+	}
+}
+
+// TestParallel: many clients ask while containers come and go; whoever runs all the time is in every answer, complete.
+func TestParallel(t *testing.T) {
+	n := h.NewNode(t, h.NodeOptions{Set: map[string]string{"stats.period": "1", "metrics.address": `"127.0.0.1:9730"`}})
+	n.Pull(t, h.BusyboxRef)
+	p := n.RunPod(t, "parallel")
+	steady := p.Sh(t, "steady", "sleep 10000")
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for i := 0; i < 8; i++ {
+		clients.Add(1)
+		go func() {
+			defer clients.Done()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				r, err := n.Raw.ListContainerStats(h.Ctx, &cri.ListContainerStatsRequest{})
+				if err != nil {
+					t.Errorf("ListContainerStats: %v", err)
+					return
+				}
+				found := false
+				for _, s := range r.Stats {
+					found = found || (s.Attributes.Id == steady.ID && s.Cpu != nil && s.Memory != nil)
+				}
+				if !found {
+					t.Errorf("%s is not in %v", steady.ID, r.Stats)
+					return
+				}
+				if i == 0 && !h.Peer() {
+					if _, err := n.Get("http://127.0.0.1:9730/metrics", 10*time.Second); err != nil {
+						t.Errorf("metrics: %v", err)
+						return
+					}
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}()
+	}
+	for round := 0; round < 6; round++ {
+		q := n.RunPod(t, fmt.Sprint("passing", round))
+		for j := 0; j < 4; j++ {
+			q.Sh(t, fmt.Sprint("c", j), "sleep 10000")
+		}
+		q.Stop(t)
+		q.Remove(t)
+	}
+	close(stop)
+	clients.Wait()
+	if got := list(t, n, nil); len(got) != 1 {
+		t.Errorf("at the end: %v", got)
 	}
 }
 
