@@ -55,7 +55,8 @@ static int spawn(struct unpack *u, int data, int report, const char *cwd, struct
     autofree char *cpu =
         xasprintf("%llu", (unsigned long long)(CPU_BASE + c->max_image_bytes / CPU_RATE));
     autofree char *uid = xasprintf("%lld", (long long)c->unpack_uid);
-    char *argv[] = {(char *)(uintptr_t) "unicri-unpack", bytes, entries, cpu, uid, NULL};
+    autofree char *min_free = xasprintf("%llu", (unsigned long long)c->min_free_bytes);
+    char *argv[] = {(char *)(uintptr_t) "unicri-unpack", bytes, entries, cpu, uid, min_free, NULL};
     struct child_spec spec = {.path = u->s->unpack_program,
                               .argv = argv,
                               .cwd = cwd,
@@ -73,7 +74,8 @@ static int start(struct unpack *u, struct err *err)
     id_new(id);
     u->tmp = xasprintf(STORE_TMP_PREFIX "%.16s", id);
     autofree char *path = path_join(u->s->layers_dir, u->tmp);
-    if (fs_mkdir(AT_FDCWD, path, 0755, err) < 0) /* the root directory of an image that names none */
+    if (fs_mkdir(AT_FDCWD, path, 0755, err) <
+        0) /* the root directory of an image that names none */
         return -1;
     u->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (u->dir < 0)

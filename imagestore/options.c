@@ -26,6 +26,8 @@ const struct option imagestore_options[] = {
     {"image.max_layers", OPTION_INT, OFFSET(max_layers), "127", 1, 400, "layers of one image"},
     {"image.max_entries", OPTION_INT, OFFSET(max_entries), "4000000", 1, 100000000,
      "files of one layer"},
+    {"image.min_free_bytes", OPTION_BYTES, OFFSET(min_free_bytes), "64MiB", 0, 0,
+     "free space on the disk of images below which pulls fail"},
     {"image.unpack_program", OPTION_STRING, OFFSET(unpack_program), NULL, 0, 0,
      "unicri-unpack; empty: beside the daemon"},
     {"image.unpack_uid", OPTION_INT, OFFSET(unpack_uid), "0", 0, 4294967294,

@@ -14,8 +14,7 @@
 #include "imagestore/layer.h"
 #include "imagestore/manifest.h"
 
-#define FREE_MARGIN_BYTES (UINT64_C(4) << 20) /* left over beside the layers */
-#define PARALLEL_MAX      64
+#define PARALLEL_MAX 64
 
 /* One layer of the image that is being pulled. */
 struct pull_layer {
@@ -164,11 +163,13 @@ static int check_space(struct pull *p, struct err *err)
         return 0;
     if (fs_free_bytes(p->s->layers_dir, &have, err) < 0)
         return -1;
-    if (have < FREE_MARGIN_BYTES || have - FREE_MARGIN_BYTES < need)
+    uint64_t margin = p->s->config->min_free_bytes;
+    if (have < margin || have - margin < need)
         return err_set(err, ERR_EXHAUSTED,
-                       "no space in '%s': at least %llu bytes are needed, %llu are free",
-                       p->s->layers_dir, (unsigned long long)(need + FREE_MARGIN_BYTES),
-                       (unsigned long long)have);
+                       "no space in '%s': at least %llu bytes are needed, %llu are free, %llu of "
+                       "which are to stay free",
+                       p->s->layers_dir, (unsigned long long)need, (unsigned long long)have,
+                       (unsigned long long)margin);
     return 0;
 }
 

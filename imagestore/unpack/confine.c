@@ -49,6 +49,7 @@ static const int allowed[] = {
     SCMP_SYS(linkat),     SCMP_SYS(symlinkat), SCMP_SYS(fchown),       SCMP_SYS(fchownat),
     SCMP_SYS(fchmod),     SCMP_SYS(fchmodat),  SCMP_SYS(utimensat),    SCMP_SYS(fsetxattr),
     SCMP_SYS(lsetxattr),  SCMP_SYS(ftruncate), SCMP_SYS(getdents64),   SCMP_SYS(umask),
+    SCMP_SYS(statfs),     SCMP_SYS(fstatfs),
 #ifdef __NR_mknod /* the C library's own choice for mknodat(AT_FDCWD) on some ports */
     SCMP_SYS(mknod),      SCMP_SYS(lchown),
 #endif

@@ -4,7 +4,7 @@
  * process's whole world first (confine.c). Its only other output is the report on UNPACK_REPORT_FD
  * (report.h).
  *
- *     unicri-unpack MAX_BYTES MAX_ENTRIES CPU_SECONDS UID
+ *     unicri-unpack MAX_BYTES MAX_ENTRIES CPU_SECONDS UID MIN_FREE_BYTES
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,15 +30,16 @@ static ssize_t from_decompress(void *arg, const void **ret, struct err *err)
 static int parse_args(int argc, char **argv, struct untar_limits *limits,
                       struct confine_limits *confined, struct err *err)
 {
-    static const char *const names[] = {"MAX_BYTES", "MAX_ENTRIES", "CPU_SECONDS", "UID"};
+    static const char *const names[] = {"MAX_BYTES", "MAX_ENTRIES", "CPU_SECONDS", "UID",
+                                        "MIN_FREE_BYTES"};
     unsigned long long v[ARRAY_SIZE(names)];
     if (argc != (int)ARRAY_SIZE(names) + 1)
         return err_set(err, ERR_INVALID,
-                       "usage: unicri-unpack MAX_BYTES MAX_ENTRIES CPU_SECONDS UID");
+                       "usage: unicri-unpack MAX_BYTES MAX_ENTRIES CPU_SECONDS UID MIN_FREE_BYTES");
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (parse_u64(argv[i + 1], INT64_MAX / 2, names[i], &v[i], err) < 0)
             return -1;
-    *limits = (struct untar_limits){.max_bytes = v[0], .max_entries = v[1]};
+    *limits = (struct untar_limits){.max_bytes = v[0], .max_entries = v[1], .min_free = v[4]};
     *confined = (struct confine_limits){v[0], v[2], (uint32_t)v[3]};
     return 0;
 }

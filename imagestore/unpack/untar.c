@@ -6,8 +6,10 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
@@ -37,13 +39,15 @@ struct untar {
     size_t n_dirs, cap_dirs;
     uint64_t name_bytes;
     bool root_seen;
+    uint64_t until_check; /* bytes to write before the next look at the free space */
     uint64_t source_bytes;
     bool padded;
     struct err source_err;
 };
 
-/* Some writers leave out what fills the last file's block and the end mark, and other readers do not mind. So the
- * end of the stream is filled up to a whole block; that nothing is missing is the digest's matter. */
+/* Some writers leave out what fills the last file's block and the end mark, and other readers do
+ * not mind. So the end of the stream is filled up to a whole block; that nothing is missing is the
+ * digest's matter. */
 static la_ssize_t fill_last_block(struct untar *u, const void **ret)
 {
     static const char zeros[TAR_BLOCK];
@@ -136,9 +140,40 @@ static int set_time(const char *leaf, struct timespec mtime, const char *path, s
     return 0;
 }
 
+/* Others need the rest of the disk: those who stop and remove things among them. */
+static int check_free(struct untar *u, struct err *err)
+{
+    struct statvfs fs;
+    u->until_check = UNTAR_FREE_STEP;
+    if (!u->limits->min_free)
+        return 0;
+    if (statvfs(".", &fs) < 0)
+        return err_sys(err, "free space");
+    uint64_t bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (bytes < u->limits->min_free)
+        return err_set(err, ERR_EXHAUSTED,
+                       "no space for it: %" PRIu64 " bytes are free, %" PRIu64 " are to stay free",
+                       bytes, u->limits->min_free);
+    if (fs.f_files && fs.f_favail < UNTAR_FREE_INODES)
+        return err_set(err, ERR_EXHAUSTED, "no space for it: %" PRIu64 " inodes are free",
+                       (uint64_t)fs.f_favail);
+    return 0;
+}
+
+static int spend(struct untar *u, uint64_t n, struct err *err)
+{
+    if (u->until_check < n)
+        return check_free(u, err);
+    u->until_check -= n;
+    return 0;
+}
+
 static int add_bytes(struct untar *u, uint64_t n, struct err *err)
 {
-    u->totals.bytes += (n + BLOCK - 1) / BLOCK * BLOCK;
+    uint64_t blocks = (n + BLOCK - 1) / BLOCK * BLOCK;
+    if (spend(u, blocks, err) < 0)
+        return -1;
+    u->totals.bytes += blocks;
     if (u->totals.bytes > u->limits->max_bytes)
         return err_set(err, ERR_EXHAUSTED, "layer unpacks to more than %llu bytes",
                        (unsigned long long)u->limits->max_bytes);
@@ -325,7 +360,9 @@ static int put_node(struct untar *u, struct archive_entry *e, const char *path, 
     if (hardlink)
         return put_hardlink(u, hardlink, path, leaf, err);
     u->totals.inodes++;
-    int r = 0;
+    int r = spend(u, BLOCK, err);
+    if (r < 0)
+        return -1;
     if (type == AE_IFDIR)
         return add_bytes(u, kept ? 0 : BLOCK, err) < 0 ? -1 : put_dir(u, e, path, leaf, kept, err);
     if (type == AE_IFREG)

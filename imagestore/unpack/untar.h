@@ -22,8 +22,12 @@
 #define UNTAR_XATTR_MAX  (64 * 1024)
 #define UNTAR_NAMES_MAX  (UINT64_C(128) << 20) /* bytes of directory names kept for their times */
 
+#define UNTAR_FREE_STEP   (UINT64_C(1) << 20) /* written between two looks at the free space */
+#define UNTAR_FREE_INODES 256                 /* stay free where min_free is set */
+
 struct untar_limits {
     uint64_t max_bytes, max_entries;
+    uint64_t min_free; /* bytes that stay free on the filesystem; 0: it may be filled */
 };
 struct untar_totals {
     uint64_t entries, bytes, inodes, skipped; /* bytes: on disk, in whole blocks */
@@ -35,7 +39,7 @@ typedef ssize_t (*untar_source)(void *arg, const void **ret, struct err *err);
  * untar() - read the source to its end.
  * @marks: gets 'O' and 'I' records (report.h).
  * Errors: INVALID (a forbidden name, link or number), CORRUPT (no tar, cut off), EXHAUSTED (a
- * limit, the disk).
+ * limit, the disk: min_free may be missed by UNTAR_FREE_STEP).
  */
 int untar(untar_source source, void *arg, const struct untar_limits *limits, struct strbuf *marks,
           struct untar_totals *ret, struct err *err) MUST_CHECK;
