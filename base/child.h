@@ -32,6 +32,7 @@ struct child_spec {
     struct child_fd fds[CHILD_FDS_MAX];
     size_t n_fds;     /* 0, 1, 2 are /dev/null unless named here */
     bool new_session; /* setsid; else a process group of its own */
+    bool end_group;   /* child_run(): when it ends, what it left in its process group is killed */
 };
 
 /** child_spawn() - start it. The caller waits with child_wait() or leaves it to the reaper of its

@@ -185,6 +185,8 @@ static int run(struct run *r, const struct child_spec *spec, bool feed, deadline
                           NULL);
         return err_wrap(err, "'%s'", spec->path ? spec->path : spec->argv[0]);
     }
+    if (spec->end_group) /* not reaped yet: the number is still the group's */
+        child_kill_group(&r->process);
     return child_wait(&r->process, DEADLINE_NEVER, status, err); /* it has ended: no wait */
 }
 

@@ -97,7 +97,7 @@ static int exec(const struct plugin_call *call, const char *type, const char *in
     autochild_output out = {0};
     struct child_status status;
     char *argv[] = {path, NULL};
-    struct child_spec spec = {.path = path, .argv = argv};
+    struct child_spec spec = {.path = path, .argv = argv, .end_group = true};
 
     if (!path)
         return -1;
