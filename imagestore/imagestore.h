@@ -34,7 +34,7 @@ struct imagestore_config {
     uint64_t min_rate_bytes;         /* per second, averaged over the stall time */
     uint64_t max_image_bytes;        /* unpacked, all layers */
     int64_t max_layers, max_entries; /* entries: files of one layer */
-    uint64_t min_free_bytes;         /* pulls leave so much of the disk free */
+    uint64_t min_free_bytes;         /* pulls leave so much of the disk free, an eighth at most */
     char *unpack_program;            /* unicri-unpack; "" = beside the daemon */
     int64_t unpack_uid;              /* 0 = stay root with few capabilities (needed to chown) */
 };

@@ -55,7 +55,7 @@ static int spawn(struct unpack *u, int data, int report, const char *cwd, struct
     autofree char *cpu =
         xasprintf("%llu", (unsigned long long)(CPU_BASE + c->max_image_bytes / CPU_RATE));
     autofree char *uid = xasprintf("%lld", (long long)c->unpack_uid);
-    autofree char *min_free = xasprintf("%llu", (unsigned long long)c->min_free_bytes);
+    autofree char *min_free = xasprintf("%llu", (unsigned long long)store_min_free(u->s));
     char *argv[] = {(char *)(uintptr_t) "unicri-unpack", bytes, entries, cpu, uid, min_free, NULL};
     struct child_spec spec = {.path = u->s->unpack_program,
                               .argv = argv,

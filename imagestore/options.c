@@ -27,7 +27,7 @@ const struct option imagestore_options[] = {
     {"image.max_entries", OPTION_INT, OFFSET(max_entries), "4000000", 1, 100000000,
      "files of one layer"},
     {"image.min_free_bytes", OPTION_BYTES, OFFSET(min_free_bytes), "64MiB", 0, 0,
-     "free space on the disk of images below which pulls fail"},
+     "free space on the disk of images below which pulls fail (an eighth of a smaller disk)"},
     {"image.unpack_program", OPTION_STRING, OFFSET(unpack_program), NULL, 0, 0,
      "unicri-unpack; empty: beside the daemon"},
     {"image.unpack_uid", OPTION_INT, OFFSET(unpack_uid), "0", 0, 4294967294,

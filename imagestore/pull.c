@@ -163,7 +163,7 @@ static int check_space(struct pull *p, struct err *err)
         return 0;
     if (fs_free_bytes(p->s->layers_dir, &have, err) < 0)
         return -1;
-    uint64_t margin = p->s->config->min_free_bytes;
+    uint64_t margin = store_min_free(p->s);
     if (have < margin || have - margin < need)
         return err_set(err, ERR_EXHAUSTED,
                        "no space in '%s': at least %llu bytes are needed, %llu are free, %llu of "

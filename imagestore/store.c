@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -11,7 +12,8 @@
 #include "imagestore/digest.h"
 #include "imagestore/reference.h"
 
-#define ID_PREFIX_MIN 4
+#define ID_PREFIX_MIN     4
+#define MIN_FREE_FRACTION 8 /* of a small disk */
 
 /* --------------------------------------------------------------- tables */
 
@@ -34,6 +36,16 @@ struct store_layer *store_layer_find(struct imagestore *s, const char *diff_id)
 char *store_layer_path(const struct imagestore *s, const char *diff_id)
 {
     return path_join(s->layers_dir, digest_hex(diff_id));
+}
+
+uint64_t store_min_free(const struct imagestore *s)
+{
+    struct statvfs fs;
+    uint64_t wanted = s->config->min_free_bytes;
+    if (statvfs(s->layers_dir, &fs) < 0)
+        return wanted;
+    uint64_t most = (uint64_t)fs.f_blocks * fs.f_frsize / MIN_FREE_FRACTION;
+    return wanted < most ? wanted : most;
 }
 
 void store_put_layer(struct imagestore *s, const char *diff_id, uint64_t size, uint64_t inodes)

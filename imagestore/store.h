@@ -65,6 +65,9 @@ void store_put_image(struct imagestore *s, struct image *image) NEEDS(s->lock);
 
 /** store_layer_path() - absolute; owned by the caller. */
 char *store_layer_path(const struct imagestore *s, const char *diff_id);
+/** store_min_free() - bytes that pulls leave free: image.min_free_bytes, an eighth of a disk at
+ * most. */
+uint64_t store_min_free(const struct imagestore *s);
 /** store_pin() - keep a layer that is there. Returns: false when it is not (or its directory has
  * gone: then its row goes). */
 bool store_pin(struct imagestore *s, const char *diff_id);

@@ -507,15 +507,15 @@ static void *watch_free(void *arg)
 /* What a layer unpacks to is not declared anywhere: it is stopped while it does. */
 static void test_disk_stays_free(void **state)
 {
-    enum { FILES = 3000, MIN_FREE = 8 << 20, LAYERS = 2 };
+    enum { FILES = 2200, MIN_FREE = 8 << 20, LAYERS = 2 };
     struct fixture *f = *state;
     struct err err = ERR_INIT;
     autofree char *layers = path_join(f->root, "layers");
     struct layer_info l[LAYERS];
-    char zeros[4096] = {0};
+    static const char zeros[16384];
     fixture_close(f);
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("t", layers, "tmpfs", 0, "size=20m") < 0)
+        mount("t", layers, "tmpfs", 0, "size=64m") < 0)
         fail_msg("tmpfs: %s", strerror(errno));
     f->config.min_free_bytes = MIN_FREE;
     fixture_open(f);
@@ -540,14 +540,19 @@ static void test_disk_stays_free(void **state)
     assert_true(w.least < MIN_FREE + (1 << 20)); /* it came that far */
     assert_true(w.least >= MIN_FREE - LAYERS * (2 << 20));
     /* declared sizes: refused before a byte is fetched, with both numbers */
-    struct layer_info large = random_layer(f, "declared", "f", 13 << 20);
+    autofree char *filler = path_join(layers, ".filler");
+    autofd int fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(posix_fallocate(fd, 0, 40 << 20), 0);
+    struct layer_info large = random_layer(f, "declared", "f", 17 << 20);
     (void)put_image(f, "declared", "latest", &large, 1, "");
     autofree char *needed = xasprintf("at least %zu bytes are needed, 2", large.blob.len);
     expect_error(f, image_name(f, "declared"), ERR_EXHAUSTED, needed);
     assert_int_equal(large.blob.route->hits, 0);
+    assert_int_equal(unlink(filler), 0);
+    fd = close_fd(fd);
     /* and what fits is pulled */
     autofree char *one = xasprintf("%s:one", image_name(f, "grow"));
-    f->config.min_free_bytes = 4 << 20;
+    f->config.min_free_bytes = UINT64_C(1) << 40; /* an eighth is the most */
     autoimage *image = pull(f, one, &err);
     if (!image)
         fail_msg("%s", err.msg);
