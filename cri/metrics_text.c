@@ -84,7 +84,6 @@ static size_t count_fds(void)
 static void add_process(struct strbuf *out)
 {
     autofree char *statm = NULL;
-    unsigned long long size = 0, resident = 0;
     struct rusage usage;
 
     if (getrusage(RUSAGE_SELF, &usage) == 0) {
@@ -93,8 +92,11 @@ static void add_process(struct strbuf *out)
                     (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                         (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
     }
+    /* "SIZE RESIDENT ...", in pages */
     if (fs_read_file(AT_FDCWD, "/proc/self/statm", 256, &statm, NULL, NULL) == 0 &&
-        sscanf(statm, "%llu %llu", &size, &resident) == 2) {
+        strchr(statm, ' ')) {
+        unsigned long long resident = strtoull(strchr(statm, ' '), NULL, 10);
+
         head(out, "process_resident_memory_bytes", "gauge", "resident memory of the daemon");
         strbuf_addf(out, "process_resident_memory_bytes %llu\n",
                     resident * (unsigned long long)sysconf(_SC_PAGESIZE));

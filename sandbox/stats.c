@@ -113,7 +113,7 @@ static void sample_cgroup(struct stats *s, const struct container *c)
     struct sample *sample = sample_locked(s, c->id);
     struct container_stats *old = &sample->stats;
 
-    if (rc == 0 && fresh.cpu_at >= old->cpu_at) { /* the later one of two at a time stays */
+    if (rc == 0 && now >= sample->at) { /* the later one of two at a time stays */
         fresh.rate_known = old->rate_known;
         fresh.cpu_nano_cores = old->cpu_nano_cores;
         fresh.layer_at = old->layer_at;
@@ -160,7 +160,7 @@ static bool layer_is_due(struct stats *s, const struct container *c)
 static void sample_layer(struct stats *s, struct container *c)
 {
     autofree char *upper = path_join(c->rootfs_dir, "upper");
-    bool running = runs(container_state(c));
+    bool ended = container_state(c) >= CONTAINER_EXITED;
     struct err err = ERR_INIT;
     uint64_t bytes = 0, inodes = 0;
     nsec_t began = clock_mono();
@@ -179,7 +179,7 @@ static void sample_layer(struct stats *s, struct container *c)
     struct sample *sample = idmap_get(&s->by_id, c->id);
 
     if (sample) {
-        sample->layer_due = known && !running ? DEADLINE_NEVER : deadline_in(pause);
+        sample->layer_due = known && ended ? DEADLINE_NEVER : deadline_in(pause);
         if (known) {
             sample->stats.layer_at = clock_wall();
             sample->stats.layer_bytes = bytes;

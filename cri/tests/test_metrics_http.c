@@ -157,7 +157,7 @@ static void large_head(void **state)
     struct err err = ERR_INIT;
 
     strbuf_adds(&request, "GET /metrics HTTP/1.1\r\nHost: x\r\nX: ");
-    for (size_t i = 0; i < 4 * METRICS_REQUEST_MAX_BYTES; i++)
+    for (size_t i = 0; i < (size_t)4 * METRICS_REQUEST_MAX_BYTES; i++)
         strbuf_addc(&request, 'x');
     if (fs_write_all(fd, request.s, request.len, &err) < 0)
         assert_true(err.sys == EPIPE || err.sys == ECONNRESET); /* it has been refused already */

@@ -152,6 +152,15 @@ func TestStats(t *testing.T) {
 			t.Errorf("an unknown container: %v", err)
 		}
 	})
+	t.Run("started later", func(t *testing.T) {
+		late := p.Create(t, "late", h.BusyboxRef, []string{"sh", "-c", "dd if=/dev/zero of=/layer bs=1M count=3; sleep 10000"})
+		eventually(t, "the writable layer before the start", func() bool { return get(t, late).WritableLayer != nil })
+		late.Start(t)
+		eventually(t, "what was written", func() bool { return get(t, late).WritableLayer.UsedBytes.Value >= 3<<20 })
+		if err := n.RT.RemoveContainer(h.Ctx, late.ID); err != nil {
+			t.Fatal(err)
+		}
+	})
 	t.Run("filters", func(t *testing.T) {
 		for _, row := range []struct {
 			f    *cri.ContainerStatsFilter
