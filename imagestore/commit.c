@@ -154,7 +154,7 @@ static int commit_layers(struct imagestore *s, const struct store_layer *layers,
 static struct image *commit_image(struct imagestore *s, const struct image *fresh, struct err *err)
 {
     mutex_lock(&s->lock);
-    struct image *image = image_merged(fresh, store_image_by_id(s, fresh->id));
+    struct image *image = image_merged(s, fresh, store_image_by_id(s, fresh->id));
     mutex_unlock(&s->lock);
     int fault = 0;
 #ifdef UNICRI_FAULTS
@@ -200,7 +200,8 @@ int imagestore_remove(struct imagestore *s, const char *name, struct err *err)
     if (!image)
         return 0;
     if (image->pinned)
-        return err_set(err, ERR_DENIED, "image '%.300s' is pinned", name);
+        return err_set(err, ERR_DENIED,
+                       "remove image '%.300s': it is pinned by the option image.pinned", name);
     holds_expire(s);
     mutex_lock(&s->commit);
     int r = db_image_delete(s->db, image->id, err);

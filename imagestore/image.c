@@ -74,7 +74,17 @@ static int read_manifest(struct image *image, const char *text, struct err *err)
     return j ? json_opt_kvs(j, "annotations", ANNOTATIONS_MAX, &image->annotations, err) : -1;
 }
 
-struct image *image_from_row(const struct image_row *row, struct err *err)
+static bool is_pinned(const struct imagestore *s, const struct image *image)
+{
+    for (size_t i = 0; s->pinned && s->pinned[i]; i++)
+        if (str_eq(s->pinned[i], image->id) || strv_contains(image->tags, s->pinned[i]) ||
+            strv_contains(image->digests, s->pinned[i]))
+            return true;
+    return false;
+}
+
+struct image *image_from_row(const struct imagestore *s, const struct image_row *row,
+                             struct err *err)
 {
     struct image *image = image_new();
     counted(image)->pulled_at = row->pulled_at;
@@ -83,7 +93,7 @@ struct image *image_from_row(const struct image_row *row, struct err *err)
     image->digests = strv_dup(row->digests);
     image->layers = strv_dup(row->layers);
     image->size = row->size;
-    image->pinned = row->pinned;
+    image->pinned = is_pinned(s, image);
     image->config_json = xstrdup(row->config);
     if (!digest_is_valid(image->id) || read_config(image, err) < 0 ||
         read_manifest(image, row->manifest, err) < 0) {
@@ -122,7 +132,6 @@ static struct image *image_copy(const struct image *from)
     image->digests = strv_dup(from->digests);
     image->layers = strv_dup(from->layers);
     image->size = from->size;
-    image->pinned = from->pinned;
     image->config_json = xstrdup(from->config_json);
     kvs_dup(&image->annotations, &from->annotations);
     if (read_config(image, &why) < 0)
@@ -137,18 +146,21 @@ static void add_all(char ***to, char *const *from)
             strv_push(to, from[i]);
 }
 
-struct image *image_merged(const struct image *fresh, const struct image *old)
+struct image *image_merged(const struct imagestore *s, const struct image *fresh,
+                           const struct image *old)
 {
-    if (!old)
-        return image_copy(fresh);
-    struct image *image = image_copy(old);
-    add_all(&image->tags, fresh->tags);
-    add_all(&image->digests, fresh->digests);
-    counted(image)->pulled_at = clock_wall();
+    struct image *image = image_copy(old ? old : fresh);
+    if (old) {
+        add_all(&image->tags, fresh->tags);
+        add_all(&image->digests, fresh->digests);
+        counted(image)->pulled_at = clock_wall();
+    }
+    image->pinned = is_pinned(s, image);
     return image;
 }
 
-struct image *image_without_tags(const struct image *from, char *const *tags)
+struct image *image_without_tags(const struct imagestore *s, const struct image *from,
+                                 char *const *tags)
 {
     struct image *image = image_copy(from);
     strv_free(image->tags);
@@ -156,11 +168,9 @@ struct image *image_without_tags(const struct image *from, char *const *tags)
     for (size_t i = 0; from->tags && from->tags[i]; i++)
         if (!strv_contains(tags, from->tags[i]))
             strv_push(&image->tags, from->tags[i]);
+    image->pinned = is_pinned(s, image);
     return image;
 }
-
-struct image *image_build(const char *id, char *config_json, struct image_config *config,
-                          char **diff_ids, uint64_t size, const struct kvs *annotations);
 
 struct image *image_build(const char *id, char *config_json, struct image_config *config,
                           char **diff_ids, uint64_t size, const struct kvs *annotations)

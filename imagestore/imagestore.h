@@ -35,6 +35,7 @@ struct imagestore_config {
     uint64_t max_image_bytes;        /* unpacked, all layers */
     int64_t max_layers, max_entries; /* entries: files of one layer */
     uint64_t min_free_bytes;         /* pulls leave so much of the disk free, an eighth at most */
+    char **pinned;                   /* references or ids of images that stay */
     char *unpack_program;            /* unicri-unpack; "" = beside the daemon */
     int64_t unpack_uid;              /* 0 = stay root with few capabilities (needed to chown) */
 };
@@ -45,7 +46,8 @@ extern struct metric *const imagestore_metrics[];
 /**
  * imagestore_open() - ROOT/images and ROOT/layers; throws away what was half made, checks that what
  * rows name is there (an image with a missing layer is dropped and logged: a re-pull heals it).
- * `config` is borrowed.
+ * `config` is borrowed. Errors: INVALID (an entry of image.pinned is no image name) besides those
+ * of files and rows.
  */
 struct imagestore *imagestore_open(const struct imagestore_config *config, const char *root,
                                    struct db *db, struct err *err);
@@ -66,7 +68,7 @@ struct image {
     char *id; /* "sha256:..." */
     char **tags, **digests;
     uint64_t size;
-    bool pinned;
+    bool pinned; /* named by image.pinned */
     struct image_config config;
     struct kvs annotations; /* of the manifest; those of the index descriptor where the manifest has
                                none */
@@ -113,8 +115,8 @@ size_t imagestore_list(struct imagestore *store, struct image ***ret);
 void image_list_free(struct image **list, size_t n);
 /**
  * imagestore_remove() - the image with all its tags and digests, and layers nothing else uses.
- * Absent: success. A pinned image: DENIED. Layers that a mounted rootfs uses (see rootfs_*) stay
- * until it is gone.
+ * Absent: success. An image that image.pinned names: DENIED. Layers that a mounted rootfs uses (see
+ * rootfs_*) stay until it is gone.
  */
 int imagestore_remove(struct imagestore *store, const char *name, struct err *err) MUST_CHECK;
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "imagestore/digest.h"
+#include "imagestore/reference.h"
 #include "imagestore/store.h"
 
 static bool is_known_dir(struct imagestore *s, const char *name)
@@ -77,7 +78,7 @@ static const char *missing_layer(struct imagestore *s, char *const *layers) NEED
 static void load_image(struct imagestore *s, const struct image_row *row)
 {
     struct err why = ERR_INIT;
-    struct image *image = image_from_row(row, &why);
+    struct image *image = image_from_row(s, row, &why);
     const char *missing = NULL;
     mutex_lock(&s->lock);
     if (image)
@@ -133,14 +134,31 @@ static int find_unpack_program(struct imagestore *s, struct err *err)
     return 0;
 }
 
+/* Names are compared in their normal form. */
+static int take_pinned(struct imagestore *s, struct err *err)
+{
+    char *const *names = s->config->pinned;
+    for (size_t i = 0; names && names[i]; i++) {
+        autoreference ref = {0};
+        if (digest_is_valid(names[i])) {
+            strv_push(&s->pinned, names[i]);
+            continue;
+        }
+        if (reference_parse(names[i], &ref, err) < 0)
+            return err_wrap(err, "image.pinned");
+        strv_take(&s->pinned, reference_text(&ref));
+    }
+    return 0;
+}
+
 static int open_store(struct imagestore *s, struct err *err)
 {
     autofree char *empty = path_join(s->layers_dir, "empty");
     autostrv char **missing = NULL;
-    if (find_unpack_program(s, err) < 0 || fs_mkdirs(s->holds_dir, 0700, err) < 0 ||
-        fs_mkdirs(s->layers_dir, 0711, err) < 0 || fs_mkdir(AT_FDCWD, empty, 0755, err) < 0 ||
-        load_layers(s, &missing, err) < 0 || load_images(s, err) < 0 || throw_away(s, err) < 0 ||
-        holds_load(s, err) < 0)
+    if (take_pinned(s, err) < 0 || find_unpack_program(s, err) < 0 ||
+        fs_mkdirs(s->holds_dir, 0700, err) < 0 || fs_mkdirs(s->layers_dir, 0711, err) < 0 ||
+        fs_mkdir(AT_FDCWD, empty, 0755, err) < 0 || load_layers(s, &missing, err) < 0 ||
+        load_images(s, err) < 0 || throw_away(s, err) < 0 || holds_load(s, err) < 0)
         return -1;
     drop_rows(s, missing);
     store_collect(s);
@@ -190,5 +208,6 @@ NO_TSA void imagestore_close(struct imagestore *s) /* nobody else has it any mor
     free(s->layers_dir);
     free(s->holds_dir);
     free(s->unpack_program);
+    strv_free(s->pinned);
     free(s);
 }

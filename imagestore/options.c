@@ -28,6 +28,8 @@ const struct option imagestore_options[] = {
      "files of one layer"},
     {"image.min_free_bytes", OPTION_BYTES, OFFSET(min_free_bytes), "64MiB", 0, 0,
      "free space on the disk of images below which pulls fail (an eighth of a smaller disk)"},
+    {"image.pinned", OPTION_STRV, OFFSET(pinned), NULL, 0, 0,
+     "images (references or ids) that cannot be removed and that a kubelet does not clean up"},
     {"image.unpack_program", OPTION_STRING, OFFSET(unpack_program), NULL, 0, 0,
      "unicri-unpack; empty: beside the daemon"},
     {"image.unpack_uid", OPTION_INT, OFFSET(unpack_uid), "0", 0, 4294967294,

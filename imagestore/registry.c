@@ -39,9 +39,9 @@ static const char *const accept_lines[] = {
     NULL,
 };
 
-NO_TSA struct registry *registry_open(const struct imagestore_config *config, const struct reference *ref,
-                               const struct registry_auth *auth, const atomic_bool *stop,
-                               struct err *err)
+NO_TSA struct registry *registry_open(const struct imagestore_config *config,
+                                      const struct reference *ref, const struct registry_auth *auth,
+                                      const atomic_bool *stop, struct err *err)
 {
     struct registry *r = XNEW(struct registry);
     r->config = config;

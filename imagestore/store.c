@@ -94,7 +94,7 @@ void store_put_image(struct imagestore *s, struct image *image)
             s->images[i] = image;
             placed = true;
         } else if (shares_tag(old, image->tags)) {
-            s->images[i] = image_without_tags(old, image->tags);
+            s->images[i] = image_without_tags(s, old, image->tags);
         } else {
             continue;
         }

@@ -38,6 +38,7 @@ struct imagestore {
     const struct imagestore_config *config;
     struct db *db;
     char *root, *layers_dir, *holds_dir, *unpack_program; /* owned */
+    char **pinned; /* owned: names in normal form and ids; never changes */
     struct mutex commit;
     struct mutex lock;
     struct cond changed; /* a pull ended */
@@ -89,12 +90,16 @@ void store_remove_dir(const char *path);
 void store_collect(struct imagestore *s);
 
 /* image.c */
-struct image *image_from_row(const struct image_row *row, struct err *err);
+/* What makes an image says whether it is pinned: by the store's list, not by the row. */
+struct image *image_from_row(const struct imagestore *s, const struct image_row *row,
+                             struct err *err);
 int image_put_row(struct imagestore *s, const struct image *image, struct err *err) MUST_CHECK;
 /** image_merged() - a new image: `fresh` with the tags and digests of `old` (may be NULL) besides
  * its own. */
-struct image *image_merged(const struct image *fresh, const struct image *old);
-struct image *image_without_tags(const struct image *image, char *const *tags);
+struct image *image_merged(const struct imagestore *s, const struct image *fresh,
+                           const struct image *old);
+struct image *image_without_tags(const struct imagestore *s, const struct image *image,
+                                 char *const *tags);
 
 /** image_build() - from its parts, without tags and digests. Takes over config_json, diff_ids and
  * the content of config. */

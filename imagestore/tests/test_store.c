@@ -403,18 +403,73 @@ static void test_find(void **state)
     assert_non_null(found);
 }
 
+static void test_pinned(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = ERR_INIT;
+    struct layer_info l = put_file_layer(f, "pin", "f", "1", 1),
+                      l2 = put_file_layer(f, "pin", "f", "2", 1);
+    struct image_info info = put_image(f, "pin", "latest", &l, 1, "");
+    struct image_info free_one = put_image(f, "free", "latest", NULL, 0, "\"Cmd\":[\"x\"]");
+    char *by_name[] = {"busybox", image_name(f, "pin"), NULL}; /* without its tag */
+    char *by_id[] = {info.id, NULL}, *bad[] = {"NOT a name", NULL};
+    image_unref(must_pull(f, image_name(f, "pin")));
+    image_unref(must_pull(f, image_name(f, "free")));
+    for (int i = 0; i < 2; i++) { /* an image that was pulled before the option was set */
+        fixture_close(f);
+        f->config.pinned = i ? by_id : by_name;
+        fixture_open(f);
+        autoimage *image = imagestore_find(f->store, info.id, &err);
+        assert_true(image->pinned);
+        assert_int_equal(imagestore_remove(f->store, info.id, &err), -1);
+        assert_int_equal(err.code, ERR_DENIED);
+        assert_contains(err.msg, "image.pinned");
+        assert_contains(err.msg, info.id);
+    }
+    assert_int_equal(imagestore_remove(f->store, free_one.id, &err), 0);
+    assert_int_equal(count_layers(f), 1);
+    /* pulled while it is set; when the tag moves on, the pin does too */
+    fixture_close(f);
+    f->config.pinned = by_name;
+    fixture_open(f);
+    struct image_info next = put_image(f, "pin", "latest", &l2, 1, "");
+    autoimage *moved = must_pull(f, image_name(f, "pin"));
+    assert_string_equal(moved->id, next.id);
+    assert_true(moved->pinned);
+    assert_int_equal(imagestore_remove(f->store, info.id, &err), 0);
+    assert_int_equal(imagestore_remove(f->store, next.id, &err), -1);
+    fixture_close(f);
+    f->config.pinned = bad;
+    bool rebuilt = false;
+    f->db = db_open(f->root, &rebuilt, &err);
+    assert_null(imagestore_open(&f->config, f->root, f->db, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_contains(err.msg, "image.pinned");
+    db_close(f->db);
+    f->config.pinned = NULL; /* no longer pinned */
+    fixture_open(f);
+    assert_int_equal(imagestore_remove(f->store, next.id, &err), 0);
+    assert_int_equal(count_layers(f), 0);
+}
+
 #define CASE(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_open_file),  CASE(test_overlay_agrees),       CASE(test_many_layers),
-        CASE(test_holds),      CASE(test_concurrent_remove),    CASE(test_shared_layers_stay),
+        CASE(test_open_file),
+        CASE(test_overlay_agrees),
+        CASE(test_many_layers),
+        CASE(test_holds),
+        CASE(test_concurrent_remove),
+        CASE(test_shared_layers_stay),
         CASE(test_heals),
 #ifdef UNICRI_FAULTS
-        CASE(test_old_kernel), CASE(test_faults_leave_nothing),
+        CASE(test_old_kernel),
+        CASE(test_faults_leave_nothing),
 #endif
         CASE(test_find),
+        CASE(test_pinned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
