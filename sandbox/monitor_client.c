@@ -249,16 +249,13 @@ static int connect_control(const char *run_dir, struct err *err)
     return TAKE_FD(fd);
 }
 
-int monitor_ask(const char *run_dir, const char *message, deadline_t deadline, char *answer,
-                size_t size, struct err *err)
+static int ask(int fd, const char *message, deadline_t deadline, char *answer, size_t size,
+               struct err *err)
 {
-    autofd int fd = connect_control(run_dir, err);
     struct pollfd p = {.fd = fd, .events = POLLIN};
     char text[MONITOR_REPORT_MAX_BYTES];
     int rc;
 
-    if (fd < 0)
-        return -1;
     if (send(fd, message, strlen(message), MSG_NOSIGNAL) < 0)
         return err_set(err, ERR_UNAVAILABLE, "the monitor does not answer: %s", strerror(errno));
     do
@@ -278,6 +275,23 @@ int monitor_ask(const char *run_dir, const char *message, deadline_t deadline, c
     if (answer)
         (void)snprintf(answer, size, "%s", text[2] == ' ' ? text + 3 : "");
     return 0;
+}
+
+int monitor_ask(const char *run_dir, const char *message, deadline_t deadline, char *answer,
+                size_t size, struct err *err)
+{
+    autofd int fd = connect_control(run_dir, err);
+
+    return fd < 0 ? -1 : ask(fd, message, deadline, answer, size, err);
+}
+
+int monitor_attach(const char *run_dir, bool in, deadline_t deadline, struct err *err)
+{
+    autofd int fd = connect_control(run_dir, err);
+
+    if (fd < 0 || ask(fd, in ? "attach 1" : "attach 0", deadline, NULL, 0, err) < 0)
+        return -1;
+    return TAKE_FD(fd);
 }
 
 /* ------------------------------------------------------------------ exit file */

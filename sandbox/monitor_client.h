@@ -62,6 +62,9 @@ void monitor_kill(const struct process *monitor, bool is_child, deadline_t deadl
  * socket), UNAVAILABLE, DEADLINE, and what the monitor says. */
 int monitor_ask(const char *run_dir, const char *message, deadline_t deadline, char *answer,
                 size_t size, struct err *err) MUST_CHECK;
+/** monitor_attach() - a connection that carries stdio from now on, non-blocking. Returns: fd or -1.
+ * Errors: as monitor_ask(). */
+int monitor_attach(const char *run_dir, bool in, deadline_t deadline, struct err *err);
 /** monitor_parse_ok() - "PID START_TIME". */
 int monitor_parse_ok(const char *text, struct process *ret, struct err *err) MUST_CHECK;
 

@@ -224,6 +224,63 @@ int container_stats_get(struct engine *engine, const char *id, struct container_
                         struct err *err) MUST_CHECK;
 void container_stats_views_free(struct container_stats_view *views, size_t n);
 
+/* ------------------------------------------------------------- streams */
+
+/* What a client wants to see of a command. With `tty` there is no `errout`. */
+struct exec_streams {
+    bool tty, in, out, errout;
+};
+/* A command of Exec while it runs. The descriptors are the caller's to close, `ended` excepted. */
+struct exec_run {
+    int in, out, errout; /* our ends; -1: not wanted. A terminal is one descriptor: in == out */
+    int ended;           /* readable once the command has ended; belongs to `exec` */
+    struct exec_stream *exec;
+};
+/** container_exec_check() - can a command be run in it now? Errors: NOT_FOUND, STATE, UNSUPPORTED
+ * (a unikernel) saying what to do instead. Thread: any; does not block. */
+int container_exec_check(struct engine *engine, const char *id, struct err *err) MUST_CHECK;
+/** container_exec_start() - start argv. It blocks until the runtime has been started and, with a
+ * terminal, until that has come. The caller ends it with container_exec_end(). */
+int container_exec_start(struct engine *engine, const char *id, char *const *argv,
+                         const struct exec_streams *streams, deadline_t deadline,
+                         struct exec_run *ret, struct err *err) MUST_CHECK;
+/** container_exec_end() - give it back, once, after `ended` is readable or with `kill`: then all
+ * that the command has started is killed first. ret_code: 128 + signal for a signal. Errors: the
+ * runtime's own, when the command never ran. Blocks. */
+int container_exec_end(struct exec_stream *exec, bool kill, int *ret_code,
+                       struct err *err) MUST_CHECK;
+
+/* Stdio of a running container, at most this much in one packet: the first byte is the channel. */
+#define ATTACH_PACKET_MAX_BYTES (32 * 1024 + 1)
+#define ATTACH_IN               0 /* to the container; a packet with nothing else ends its stdin */
+#define ATTACH_OUT              1
+#define ATTACH_ERR              2
+/** container_attach() - a packet socket that carries stdio from now on; it ends with the container.
+ * *in: is stdin wanted; false on return when the container has none that is open. A container with
+ * stdin_once loses its stdin when this descriptor is closed. Errors: NOT_FOUND, STATE, EXHAUSTED.
+ * Blocks up to the deadline. */
+int container_attach(struct engine *engine, const char *id, bool *in, deadline_t deadline,
+                     int *ret_fd, struct err *err) MUST_CHECK;
+/** container_resize() - of its terminal. Blocks up to the deadline. */
+int container_resize(struct engine *engine, const char *id, unsigned width, unsigned height,
+                     deadline_t deadline, struct err *err) MUST_CHECK;
+
+#define POD_DIAL_MAX (2 + POD_IPS_MAX)
+/* Where a port of a pod can be reached: sockets of its network namespace, not connected yet and
+ * non-blocking, to be tried in this order. */
+struct pod_dial {
+    struct {
+        int fd;           /* the caller's to close */
+        char address[46]; /* numeric */
+    } v[POD_DIAL_MAX];
+    size_t n;
+};
+/** pod_dial_open() - 127.0.0.1 and ::1; then the pod's own addresses when a unikernel has them.
+ * Errors: NOT_FOUND, STATE (not READY). Thread: any, no thread changes its namespace. */
+int pod_dial_open(struct engine *engine, const char *id, struct pod_dial *ret,
+                  struct err *err) MUST_CHECK;
+void pod_dial_done(struct pod_dial *dial);
+
 /* -------------------------------------------------------------- status */
 
 struct handler_view {
