@@ -14,7 +14,7 @@ import (
 )
 
 // BenchmarkList measures ListContainerStats over many running containers (UNICRI_BENCH_CONTAINERS, 100 by default) as
-// a kubelet meets it: with samples that are there.
+// a kubelet meets it: with samples that are there, while other pods start and stop.
 func BenchmarkList(b *testing.B) {
 	want := 100
 	if v, err := strconv.Atoi(os.Getenv("UNICRI_BENCH_CONTAINERS")); err == nil && v > 0 {
@@ -31,13 +31,38 @@ func BenchmarkList(b *testing.B) {
 	ask := func() time.Duration {
 		began := time.Now()
 		l, err := n.RT.ListContainerStats(h.Ctx, nil)
-		if err != nil || len(l) != want {
+		if err != nil || len(l) < want {
 			b.Fatalf("%d containers, %v", len(l), err)
 		}
 		return time.Since(began)
 	}
 	first := ask()
 	time.Sleep(time.Second)
+	stop, stopped := make(chan struct{}), make(chan int)
+	go func() {
+		passed := 0
+		defer func() { stopped <- passed }()
+		for ; ; passed++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			p, err := n.TryRunPod(fmt.Sprint("passing", passed), "")
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			if c, err := p.TryCreate("c", h.BusyboxRef, []string{"sleep", "100000"}); err != nil {
+				b.Error(err)
+			} else if err := n.RT.StartContainer(h.Ctx, c.ID); err != nil {
+				b.Error(err)
+			}
+			if err := n.RT.RemovePodSandbox(h.Ctx, p.ID); err != nil {
+				b.Error(err)
+			}
+		}
+	}()
 	var took []time.Duration
 	b.ResetTimer()
 	for i := 0; i < b.N; i++ {
@@ -45,6 +70,8 @@ func BenchmarkList(b *testing.B) {
 		time.Sleep(2 * time.Millisecond)
 	}
 	b.StopTimer()
+	close(stop)
+	b.ReportMetric(float64(<-stopped), "pods")
 	sort.Slice(took, func(i, j int) bool { return took[i] < took[j] })
 	b.ReportMetric(float64(first.Microseconds()), "µs/first")
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "µs/p50")
