@@ -387,6 +387,35 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// TestQuiet: a node that nobody asks for statistics stops sampling, and begins again when asked.
+func TestQuiet(t *testing.T) {
+	h.NeedUnicrid(t)
+	n := h.NewNode(t, h.NodeOptions{Set: map[string]string{"metrics.address": `"127.0.0.1:9730"`, "stats.period": "1"}})
+	n.Pull(t, h.BusyboxRef)
+	c := n.RunPod(t, "quiet").Sh(t, "sleeper", "sleep 10000")
+	rounds := func() float64 {
+		page, err := n.Get("http://127.0.0.1:9730/metrics", 10*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value(t, page, "unicri_stats_round_seconds_count")
+	}
+	time.Sleep(1500 * time.Millisecond)
+	if r := rounds(); r != 0 {
+		t.Errorf("%v rounds before anybody asked", r)
+	}
+	checkRunning(t, c, get(t, c))
+	eventually(t, "rounds in the background", func() bool { return rounds() >= 3 })
+	time.Sleep(7 * time.Second) // 6 periods after the question
+	before := rounds()
+	time.Sleep(2500 * time.Millisecond)
+	if r := rounds(); r != before {
+		t.Errorf("%v rounds while nobody asks", r-before)
+	}
+	checkRunning(t, c, get(t, c))
+	eventually(t, "rounds again", func() bool { return rounds() > before })
+}
+
 // checkFormat holds a page to the rules of the text format: a name's help and type come once and before its samples,
 // no series twice, every value a number.
 func checkFormat(t *testing.T, page string) {
