@@ -81,7 +81,7 @@ func TestContainer(t *testing.T) {
 		c.Start(t)
 		c.Wait(t, 10e9)
 		out := c.Out(t, "stdout")
-		if !strings.HasPrefix(out, "yes a b /made/for/it\n") || !strings.Contains(out, "uid=33 gid=33") || !strings.Contains(out, "77") || !strings.Contains(out, "4242") {
+		if !strings.HasPrefix(out, "yes a b /made/for/it\n") || !strings.Contains(out, "uid=33(www-data) gid=33(www-data)") || !strings.Contains(out, "77") || !strings.Contains(out, "4242") {
 			t.Errorf("%q", out)
 		}
 	})

@@ -374,7 +374,7 @@ func TestDatabase(t *testing.T) {
 // TestFullDisk: no space during a pull and during a pod start; stop and remove work all the same.
 func TestFullDisk(t *testing.T) {
 	h.NeedUnicrid(t)
-	n := h.NewNode(t, h.NodeOptions{RootTmpfs: "24m", Set: map[string]string{"runtime.reserve_bytes": "1048576"}})
+	n := h.NewNode(t, h.NodeOptions{RootTmpfs: "24m", Set: map[string]string{"runtime.reserve_bytes": "1048576", "image.min_free_bytes": "1048576"}})
 	fill := func() {
 		f, err := os.Create(n.Root + "/filler")
 		if err != nil {
