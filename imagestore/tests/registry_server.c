@@ -4,7 +4,9 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 
 struct rs {
     int listen_fd, port;
+    SSL_CTX *tls; /* NULL: plain */
     pthread_t thread;
     pthread_mutex_t lock;
     struct rs_route routes[ROUTES_MAX];
@@ -30,6 +33,7 @@ struct rs {
 struct connection {
     struct rs *s;
     int fd;
+    SSL *tls; /* NULL: plain */
 };
 
 static void nap(int ms)
@@ -37,11 +41,11 @@ static void nap(int ms)
     (void)usleep((useconds_t)ms * 1000);
 }
 
-static bool put(int fd, const void *data, size_t len)
+static bool put(struct connection *c, const void *data, size_t len)
 {
     const char *p = data;
     while (len) {
-        ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+        ssize_t n = c->tls ? SSL_write(c->tls, p, (int)len) : send(c->fd, p, len, MSG_NOSIGNAL);
         if (n <= 0)
             return false;
         p += n;
@@ -50,9 +54,9 @@ static bool put(int fd, const void *data, size_t len)
     return true;
 }
 
-static bool puts_to(int fd, const char *s)
+static bool puts_to(struct connection *c, const char *s)
 {
-    return put(fd, s, strlen(s));
+    return put(c, s, strlen(s));
 }
 
 static void header_value(const char *request, const char *name, char *ret, size_t size)
@@ -79,15 +83,15 @@ static void put_body(struct connection *c, const struct rs_route *r, size_t from
     const char *p = (const char *)r->body + from;
     size_t n = r->len - from, half = n / 2;
     if (!bad) {
-        (void)put(c->fd, p, n);
+        (void)put(c, p, n);
     } else if (r->mode == RS_STALL) {
-        (void)put(c->fd, p, half);
+        (void)put(c, p, half);
         sleep_until_stopped(c);
     } else if (r->mode == RS_TRICKLE) {
-        for (size_t i = 0; i < n && !atomic_load(&c->s->stop) && put(c->fd, p + i, 1); i++)
+        for (size_t i = 0; i < n && !atomic_load(&c->s->stop) && put(c, p + i, 1); i++)
             nap(50);
     } else {
-        (void)put(c->fd, p, half);
+        (void)put(c, p, half);
     }
 }
 
@@ -96,7 +100,7 @@ static void put_slow_header(struct connection *c)
     static const char line[] = "HTTP/1.1 200 OK\r\nX-Slow: ";
     for (size_t i = 0; !atomic_load(&c->s->stop); i++) {
         char b = i < sizeof(line) - 1 ? line[i] : 'x';
-        if (!put(c->fd, &b, 1))
+        if (!put(c, &b, 1))
             return;
         nap(50);
     }
@@ -104,9 +108,9 @@ static void put_slow_header(struct connection *c)
 
 static void put_header_flood(struct connection *c)
 {
-    if (!puts_to(c->fd, "HTTP/1.1 200 OK\r\n"))
+    if (!puts_to(c, "HTTP/1.1 200 OK\r\n"))
         return;
-    while (!atomic_load(&c->s->stop) && puts_to(c->fd, "X-Filler: 0123456789abcdef0123456789\r\n"))
+    while (!atomic_load(&c->s->stop) && puts_to(c, "X-Filler: 0123456789abcdef0123456789\r\n"))
         ;
 }
 
@@ -116,7 +120,7 @@ static void answer_status(struct connection *c, int status, const char *headers)
     (void)snprintf(text, sizeof(text),
                    "HTTP/1.1 %d X\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", status,
                    headers ? headers : "");
-    (void)puts_to(c->fd, text);
+    (void)puts_to(c, text);
 }
 
 static void answer(struct connection *c, const struct rs_route *r, const char *request, bool bad)
@@ -145,7 +149,7 @@ static void answer(struct connection *c, const struct rs_route *r, const char *r
                    "HTTP/1.1 %d X\r\n%s%s%sContent-Length: %zu\r\n%s%sConnection: close\r\n\r\n",
                    status, r->type ? "Content-Type: " : "", r->type ? r->type : "",
                    r->type ? "\r\n" : "", r->len - from, extra, r->headers ? r->headers : "");
-    if (!puts_to(c->fd, head) || strncmp(request, "HEAD ", 5) == 0)
+    if (!puts_to(c, head) || strncmp(request, "HEAD ", 5) == 0)
         return;
     put_body(c, r, from, bad && r->mode != RS_SLOW);
 }
@@ -203,8 +207,10 @@ static void *connection_thread(void *arg)
     struct connection *c = arg;
     char request[REQUEST_MAX + 1];
     size_t len = 0;
-    for (;;) {
-        ssize_t n = recv(c->fd, request + len, REQUEST_MAX - len, 0);
+    bool ready = !c->tls || SSL_accept(c->tls) == 1;
+    while (ready) {
+        ssize_t n = c->tls ? SSL_read(c->tls, request + len, (int)(REQUEST_MAX - len))
+                           : recv(c->fd, request + len, REQUEST_MAX - len, 0);
         if (n <= 0)
             break;
         len += (size_t)n;
@@ -217,6 +223,9 @@ static void *connection_thread(void *arg)
         serve(c, request, len);
         break;
     }
+    if (c->tls && ready)
+        (void)SSL_shutdown(c->tls);
+    SSL_free(c->tls);
     (void)shutdown(c->fd, SHUT_WR);
     (void)close(c->fd);
     atomic_fetch_sub(&c->s->connections, 1);
@@ -227,6 +236,10 @@ static void *connection_thread(void *arg)
 static void *listen_thread(void *arg)
 {
     struct rs *s = arg;
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGPIPE); /* TLS writes to clients that have gone */
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
     for (;;) {
         int fd = accept(s->listen_fd, NULL, NULL);
         if (atomic_load(&s->stop)) {
@@ -238,7 +251,11 @@ static void *listen_thread(void *arg)
             continue;
         struct connection *c = malloc(sizeof(*c));
         pthread_t t;
-        *c = (struct connection){s, fd};
+        *c = (struct connection){.s = s, .fd = fd};
+        pthread_mutex_lock(&s->lock);
+        if (s->tls && (!(c->tls = SSL_new(s->tls)) || SSL_set_fd(c->tls, fd) != 1))
+            abort();
+        pthread_mutex_unlock(&s->lock);
         atomic_fetch_add(&s->connections, 1);
         if (pthread_create(&t, NULL, connection_thread, c) != 0)
             abort();
@@ -262,6 +279,23 @@ struct rs *rs_start(void)
     return s;
 }
 
+void rs_tls(struct rs *s, const char *cert_file, const char *key_file, const char *client_ca)
+{
+    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+    if (!tls || SSL_CTX_use_certificate_file(tls, cert_file, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_use_PrivateKey_file(tls, key_file, SSL_FILETYPE_PEM) != 1)
+        abort();
+    if (client_ca) {
+        SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        if (SSL_CTX_load_verify_locations(tls, client_ca, NULL) != 1)
+            abort();
+    }
+    pthread_mutex_lock(&s->lock);
+    SSL_CTX_free(s->tls); /* connections have references of their own */
+    s->tls = tls;
+    pthread_mutex_unlock(&s->lock);
+}
+
 void rs_stop(struct rs *s)
 {
     atomic_store(&s->stop, true);
@@ -270,6 +304,7 @@ void rs_stop(struct rs *s)
     while (atomic_load(&s->connections))
         nap(5);
     (void)close(s->listen_fd);
+    SSL_CTX_free(s->tls);
     (void)pthread_mutex_destroy(&s->lock);
     free(s);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * registry_server - a tiny HTTP server on a thread of the test, on 127.0.0.1, that answers from a
- * table of routes and can misbehave in the ways that registries do.
+ * registry_server - a tiny HTTP(S) server on a thread of the test, on 127.0.0.1, that answers from
+ * a table of routes and can misbehave in the ways that registries do.
  */
 #ifndef UNICRI_IMAGESTORE_TESTS_REGISTRY_SERVER_H
 #define UNICRI_IMAGESTORE_TESTS_REGISTRY_SERVER_H
@@ -42,6 +42,10 @@ struct rs_route {
 
 struct rs;
 struct rs *rs_start(void);
+/** rs_tls() - speak TLS from the next connection on.
+ * @client_ca: PEM file of who signs the clients' certificates, which are demanded then; NULL: none
+ * are. */
+void rs_tls(struct rs *s, const char *cert_file, const char *key_file, const char *client_ca);
 void rs_stop(struct rs *s);
 int rs_port(const struct rs *s);
 /** rs_route() - add (or replace) a route; the returned struct may be changed while no request runs.
