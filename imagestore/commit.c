@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "imagestore/digest.h"
+#include "imagestore/kept.h"
 #include "imagestore/store.h"
 
 /* ----------------------------------------------------------- collection */
@@ -78,6 +79,7 @@ void store_collect(struct imagestore *s)
 {
     autostrv char **trash = NULL;
     holds_expire(s);
+    kept_expire(s, KEPT_TIME);
     mutex_lock(&s->commit);
     collect_committed(s, &trash);
     mutex_unlock(&s->commit);
@@ -203,6 +205,7 @@ int imagestore_remove(struct imagestore *s, const char *name, struct err *err)
         return err_set(err, ERR_DENIED,
                        "remove image '%.300s': it is pinned by the option image.pinned", name);
     holds_expire(s);
+    kept_expire(s, KEPT_TIME);
     mutex_lock(&s->commit);
     int r = db_image_delete(s->db, image->id, err);
     if (r == 0) {

@@ -156,8 +156,7 @@ static int parse_headers(struct registry_host *h, const json_t *t, struct err *e
         return -1;
     const char *name;
     json_t *value;
-    json_object_foreach(headers, name, value)
-    {
+    json_object_foreach (headers, name, value) {
         if (!json_is_array(value)) {
             if (add_header(h, name, json_string_value(value), err) < 0)
                 return -1;
@@ -227,8 +226,7 @@ static int add_mirrors(const struct imagestore_config *config, json_t *hosts, co
     size_t n = 0;
     const char *url;
     json_t *t;
-    json_object_foreach(hosts, url, t)
-    {
+    json_object_foreach (hosts, url, t) {
         if (n == HOSTS_MAX)
             return err_set(err, ERR_INVALID, "more than %d hosts", HOSTS_MAX);
         if (!json_is_object(t))

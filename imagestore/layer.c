@@ -177,16 +177,29 @@ static int take_error(const char *text, struct err *err)
     return err_set(err, ERR_INTERNAL, "unicri-unpack: unreadable report");
 }
 
+static bool take_digest(const char **p, char ret[DIGEST_LEN + 1])
+{
+    if (strnlen(*p, DIGEST_LEN) < DIGEST_LEN)
+        return false;
+    memcpy(ret, *p, DIGEST_LEN);
+    ret[DIGEST_LEN] = '\0';
+    *p += DIGEST_LEN;
+    return digest_is_valid(ret);
+}
+
 static int take_totals(const char *text, struct totals *t, struct err *err)
 {
-    int n = sscanf(text,
-                   "compressed=%71[0-9a-f:sh] diff=%71[0-9a-f:sh] in=%20llu out=%20llu "
-                   "entries=%20llu bytes=%20llu inodes=%20llu skipped=%20llu",
-                   t->compressed, t->diff, &t->in, &t->out, &t->entries, &t->bytes, &t->inodes,
-                   &t->skipped);
-    if (n != 8 || !digest_is_valid(t->compressed) || !digest_is_valid(t->diff))
-        return err_set(err, ERR_INTERNAL, "unicri-unpack: unreadable report");
-    return 0;
+    const struct {
+        const char *name;
+        unsigned long long *to;
+    } numbers[] = {{" in=", &t->in},       {" out=", &t->out},       {" entries=", &t->entries},
+                   {" bytes=", &t->bytes}, {" inodes=", &t->inodes}, {" skipped=", &t->skipped}};
+    const char *p = text;
+    bool ok = scan_text(&p, "compressed=") && take_digest(&p, t->compressed) &&
+              scan_text(&p, " diff=") && take_digest(&p, t->diff);
+    for (size_t i = 0; ok && i < ARRAY_SIZE(numbers); i++)
+        ok = scan_text(&p, numbers[i].name) && scan_u64(&p, UINT64_MAX, numbers[i].to);
+    return ok ? 0 : err_set(err, ERR_INTERNAL, "unicri-unpack: unreadable report");
 }
 
 static int open_dir_in(int root, const char *path, uint64_t resolve)

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "imagestore/digest.h"
+#include "imagestore/kept.h"
 #include "imagestore/reference.h"
 #include "imagestore/store.h"
 
@@ -198,6 +199,7 @@ NO_TSA void imagestore_close(struct imagestore *s) /* nobody else has it any mor
         free(s->holds[i].dir);
         strv_free(s->holds[i].layers);
     }
+    kept_free(s);
     free(s->images);
     free(s->layers);
     free(s->holds);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pull - the story of one pull, told once: name -> manifest -> config -> layers -> commit. It knows
- * nothing of who waits for it; that is pull_job.c. Nothing of a failed pull stays on disk.
+ * nothing of who waits for it; that is pull_job.c. Nothing of a failed pull stays on disk, but
+ * finished layers do for a while when it was the registry that could not be reached (kept.h).
  */
 #include "imagestore/pull.h"
 
@@ -11,6 +12,7 @@
 
 #include "base/fs.h"
 #include "base/strbuf.h"
+#include "imagestore/kept.h"
 #include "imagestore/layer.h"
 #include "imagestore/manifest.h"
 
@@ -126,7 +128,19 @@ static int get_config(struct pull *p, struct err *err)
 
 /* --------------------------------------------------------------- layers */
 
-static void plan_layers(struct pull *p)
+static int count_unpacked(struct pull *p, uint64_t size, struct err *err)
+{
+    mutex_lock(&p->lock);
+    p->unpacked += size;
+    uint64_t sum = p->unpacked;
+    mutex_unlock(&p->lock);
+    if (sum > p->s->config->max_image_bytes)
+        return err_set(err, ERR_EXHAUSTED, "image unpacks to more than %llu bytes",
+                       (unsigned long long)p->s->config->max_image_bytes);
+    return 0;
+}
+
+static int plan_layers(struct pull *p, struct err *err)
 {
     p->n_layers = p->manifest.n_layers;
     p->layers = xcalloc(p->n_layers + 1, sizeof(*p->layers));
@@ -138,12 +152,16 @@ static void plan_layers(struct pull *p)
             l->twice = str_eq(p->layers[j].diff_id, l->diff_id);
         if (!l->twice)
             l->pinned = store_pin(p->s, l->diff_id);
+        if (!l->twice && !l->pinned && kept_take(p->s, l->diff_id, &l->result) &&
+            count_unpacked(p, l->result.size, err) < 0)
+            return -1;
     }
+    return 0;
 }
 
 static bool is_missing(const struct pull_layer *l)
 {
-    return !l->pinned && !l->twice;
+    return !l->pinned && !l->twice && !l->result.tmp;
 }
 
 static int check_space(struct pull *p, struct err *err)
@@ -161,9 +179,14 @@ static int check_space(struct pull *p, struct err *err)
                        (unsigned long long)p->s->config->max_image_bytes, (unsigned long long)need);
     if (need == 0)
         return 0;
+    uint64_t margin = store_min_free(p->s);
     if (fs_free_bytes(p->s->layers_dir, &have, err) < 0)
         return -1;
-    uint64_t margin = store_min_free(p->s);
+    if (have < margin || have - margin < need) {
+        kept_expire(p->s, 0); /* what might be of use gives way */
+        if (fs_free_bytes(p->s->layers_dir, &have, err) < 0)
+            return -1;
+    }
     if (have < margin || have - margin < need)
         return err_set(err, ERR_EXHAUSTED,
                        "no space in '%s': at least %llu bytes are needed, %llu are free, %llu of "
@@ -195,18 +218,6 @@ static void layer_failed(struct pull *p, const struct err *err)
     p->failed = true;
     mutex_unlock(&p->lock);
     atomic_store(p->stop, true);
-}
-
-static int count_unpacked(struct pull *p, uint64_t size, struct err *err)
-{
-    mutex_lock(&p->lock);
-    p->unpacked += size;
-    uint64_t sum = p->unpacked;
-    mutex_unlock(&p->lock);
-    if (sum > p->s->config->max_image_bytes)
-        return err_set(err, ERR_EXHAUSTED, "image unpacks to more than %llu bytes",
-                       (unsigned long long)p->s->config->max_image_bytes);
-    return 0;
 }
 
 static void *layer_thread(void *arg)
@@ -296,18 +307,22 @@ static struct image *commit(struct pull *p, struct err *err)
     return image;
 }
 
-static void clean_up(struct pull *p, bool failed)
+/* @why: of a pull that failed; NULL: the layers are committed. */
+static void clean_up(struct pull *p, const struct err *why)
 {
     for (size_t i = 0; i < p->n_layers; i++) {
         struct pull_layer *l = &p->layers[i];
         if (l->pinned)
             store_unpin(p->s, l->diff_id);
-        if (failed && l->result.tmp) {
+        if (why && why->code == ERR_UNAVAILABLE && l->result.tmp) {
+            kept_put(p->s, l->diff_id, &l->result);
+        } else if (why && l->result.tmp) {
             autofree char *path = path_join(p->s->layers_dir, l->result.tmp);
             store_remove_dir(path);
         }
         layer_result_done(&l->result);
     }
+    kept_expire(p->s, why && why->code == ERR_EXHAUSTED ? 0 : KEPT_TIME);
     free(p->layers);
     manifest_done(&p->manifest);
     image_unref(p->image);
@@ -346,8 +361,8 @@ static struct image *run(struct pull *p, struct err *err)
         return image;
     if (get_manifest(p, err) < 0 || get_config(p, err) < 0)
         return NULL;
-    plan_layers(p);
-    if (check_space(p, err) < 0 || fetch_layers(p, err) < 0 || adopt_dirs(p, err) < 0)
+    if (plan_layers(p, err) < 0 || check_space(p, err) < 0 || fetch_layers(p, err) < 0 ||
+        adopt_dirs(p, err) < 0)
         return NULL;
     return commit(p, err);
 }
@@ -359,6 +374,6 @@ struct image *pull_run(struct imagestore *s, struct registry *registry, const st
     mutex_init(&p.lock);
     p.http = registry_http(registry);
     struct image *image = run(&p, err);
-    clean_up(&p, image == NULL);
+    clean_up(&p, image ? NULL : err);
     return image;
 }

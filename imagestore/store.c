@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "imagestore/digest.h"
+#include "imagestore/kept.h"
 #include "imagestore/reference.h"
 
 #define ID_PREFIX_MIN     4
@@ -72,7 +73,7 @@ void store_forget_image(struct imagestore *s, const char *id)
             continue;
         image_unref(s->images[i]);
         s->n_images--;
-        memmove(&s->images[i], &s->images[i + 1], (s->n_images - i) * sizeof(s->images[0]));
+        memmove(&s->images[i], &s->images[i + 1], (s->n_images - i) * sizeof(struct image *));
         return;
     }
 }
@@ -102,7 +103,7 @@ void store_put_image(struct imagestore *s, struct image *image)
     }
     if (placed)
         return;
-    s->images = xrealloc_array(s->images, s->n_images + 1, sizeof(*s->images));
+    s->images = xrealloc_array(s->images, s->n_images + 1, sizeof(struct image *));
     s->images[s->n_images++] = image;
 }
 
@@ -215,6 +216,7 @@ int imagestore_fs_info(struct imagestore *s, struct image_fs_info *ret, struct e
         info.used_bytes += s->layers[i].size;
         info.used_inodes += s->layers[i].inodes;
     }
+    kept_usage(s, &info.used_bytes, &info.used_inodes);
     mutex_unlock(&s->lock);
     *ret = info;
     return 0;

@@ -33,6 +33,7 @@ struct store_hold {
 };
 
 struct pull_job;
+struct kept_layer;
 
 struct imagestore {
     const struct imagestore_config *config;
@@ -48,8 +49,9 @@ struct imagestore {
     size_t n_layers GUARDED;
     struct store_hold *holds GUARDED;
     size_t n_holds GUARDED;
-    struct pull_job *jobs GUARDED; /* list */
-    unsigned running GUARDED;      /* threads of pulls */
+    struct kept_layer *kept GUARDED; /* list */
+    struct pull_job *jobs GUARDED;   /* list */
+    unsigned running GUARDED;        /* threads of pulls */
     bool closing GUARDED;
 };
 

@@ -48,9 +48,10 @@ static void test_platforms(void **state)
     (void)state;
 #define E(d, p) "{\"mediaType\":\"" MT "\",\"digest\":\"" d "\",\"size\":1,\"platform\":{" p "}}"
     assert_int_equal(
-        parse("{\"schemaVersion\":2,\"manifests\":[" E(D, "\"os\":\"linux\",\"architecture\":"
-                                                          "\"amd64\",\"variant\":\"v3\"") "," E(
-                  D2, "\"os\":\"linux\",\"architecture\":\"amd64\"") "]}",
+        parse("{\"schemaVersion\":2,\"manifests\":[" E(
+                  D, "\"os\":\"linux\",\"architecture\":"
+                     "\"amd64\",\"variant\":\"v3\"") "," E(D2, "\"os\":\"linux\",\"architecture\":"
+                                                               "\"amd64\"") "]}",
               IT, &m, &err),
         0);
     assert_true(m.is_index);

@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 
 #include "base/thread.h"
+#include "imagestore/kept.h"
 
 static void expect_error(struct fixture *f, const char *name, enum err_code code, const char *part)
 {
@@ -306,6 +307,63 @@ static void test_server_errors_are_retried(void **state)
     info.by_tag->fail_times = 100;
     assert_int_equal(imagestore_remove(f->store, info.id, &err), 0);
     expect_error(f, image_name(f, "retry"), ERR_UNKNOWN, "status 503");
+}
+
+/* Layers that were finished when the registry went away are there for the next try, and no longer
+ * than is good. */
+static void test_finished_layers_are_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct err err;
+    struct layer_info l[3];
+    struct tar t = {0};
+    tar_add(&t, &(struct tar_entry){.name = "tmp/", .type = '5', .mode = 01777});
+    l[0] = put_layer(f, "keep", &t);
+    l[1] = put_file_layer(f, "keep", "tmp/made", "x", 1); /* no entry for tmp/ */
+    l[2] = random_layer(f, "keep", "f", 30000);
+    struct image_info info = put_image(f, "keep", "latest", l, 3, "");
+    f->config.parallel_layers = 1;
+    for (int round = 0; round < 3; round++) {
+        l[2].blob.route->mode = RS_WRONG_RANGE;
+        int hits = l[0].blob.route->hits;
+        assert_null(pull(f, image_name(f, "keep"), &err));
+        assert_true(str_has_prefix(err.msg, "RegistryUnavailable: "));
+        assert_int_equal(l[0].blob.route->hits, hits + 1);
+        assert_int_equal(count_layers(f), 2);
+        struct image_fs_info usage;
+        assert_int_equal(imagestore_fs_info(f->store, &usage, &err), 0);
+        assert_true(usage.used_inodes >= 2);
+        image_fs_info_done(&usage);
+        if (round == 0) {
+            kept_expire(f->store, KEPT_TIME);
+            assert_int_equal(count_layers(f), 2);
+            kept_expire(f->store, 0); /* their time is over */
+        } else if (round == 1) {
+            fixture_close(f); /* a start throws them away */
+            fixture_open(f);
+        } else {
+            break;
+        }
+        assert_int_equal(count_layers(f), 0);
+    }
+    assert_null(
+        pull(f, image_name(f, "keep"), &err)); /* fails again: still nothing is fetched twice */
+    l[2].blob.route->mode = RS_NORMAL;
+    autoimage *image = pull(f, image_name(f, "keep"), &err);
+    if (!image)
+        fail_msg("%s", err.msg);
+    assert_string_equal(image->id, info.id);
+    assert_int_equal(l[0].blob.route->hits, 3);
+    assert_int_equal(l[1].blob.route->hits, 3);
+    assert_int_equal(count_layers(f), 3);
+    autofree char *tmp = xasprintf("%s/layers/%s/tmp", f->root, digest_hex(l[1].diff_id));
+    struct stat st;
+    assert_int_equal(stat(tmp, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 01777); /* as the layer below has it */
+    fixture_close(f);                            /* now they are like all others */
+    fixture_open(f);
+    autoimage *found = imagestore_find(f->store, info.id, &err);
+    assert_non_null(found);
 }
 
 /* -------------------------------------------------------------- mirrors */
@@ -652,6 +710,7 @@ int main(void)
         CASE(test_stall_resumes),
         CASE(test_truncated_resumes),
         CASE(test_server_errors_are_retried),
+        CASE(test_finished_layers_are_kept),
         CASE(test_mirror),
         CASE(test_wrong_mirror),
         CASE(test_hundred_callers),

@@ -75,7 +75,7 @@ static void test_refusals(void **state)
         "a@",
         "a@sha256:",
         "a@md5:00",
-        "a@" D "0",
+        ("a@" D "0"),
         "a@sha256:0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef",
         "../a",
         "a/../b",

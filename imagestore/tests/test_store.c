@@ -111,9 +111,9 @@ static void test_overlay_agrees(void **state)
     autoimage *image = make_merged(f);
     autofree char *dir = path_join(f->dir, "c1");
     autofree char *root = path_join(dir, "rootfs");
-    if (rootfs_mount(f->store, image, dir, &err) < 0 ||
-        rootfs_mount(f->store, image, dir, &err) < 0)
-        fail_msg("%s", err.msg);
+    for (int again = 0; again < 2; again++)
+        if (rootfs_mount(f->store, image, dir, &err) < 0)
+            fail_msg("%s", err.msg);
     autofd int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         struct err why = ERR_INIT;
@@ -289,6 +289,7 @@ static void test_concurrent_remove(void **state)
     for (int round = 0; round < 5; round++) {
         autoimage *image = must_pull(f, name);
         pthread_t t[5];
+        assert_non_null(image);
         for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
             struct err err = ERR_INIT;
             if (thread_start("remover", call_remove, f, &t[i], &err) < 0)

@@ -156,7 +156,7 @@ static int confine_calls(struct err *err)
     static const unsigned flag_calls[] = {F_GETFL, F_SETFD}; /* what fdopendir() does */
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(flag_calls); i++)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-                             SCMP_A1(SCMP_CMP_EQ, flag_calls[i]));
+                             SCMP_CMP(1, SCMP_CMP_EQ, flag_calls[i], 0));
     if (r == 0)
         r = seccomp_load(ctx);
     seccomp_release(ctx);
