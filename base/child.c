@@ -57,7 +57,7 @@ static int layout_init(struct layout *l, const struct child_spec *spec, struct e
             l->max_to = spec->fds[i].to;
     }
     for (size_t i = 0; i < spec->n_fds; i++) {
-        int fd = fcntl(spec->fds[i].from, F_DUPFD_CLOEXEC, CHILD_TO_MAX + 1);
+        int fd = fcntl(spec->fds[i].from, F_DUPFD_CLOEXEC, l->max_to + 1);
 
         if (fd < 0)
             return err_sys(err, "duplicate descriptor %d", spec->fds[i].from);

@@ -195,16 +195,15 @@ int json_opt_kvs(const json_t *obj, const char *key, size_t max, struct kvs *ret
     n = json_object_size(o);
     if (n > max)
         return err_set(err, ERR_INVALID, "'%s': %zu members, at most %zu are allowed", key, n, max);
-    json_object_foreach(o, name, v)
-    {
+    json_object_foreach (o, name, v) {
         if (!json_is_string(v))
             return err_set(err, ERR_INVALID, "'%s': '%.64s': expected a string, got %s", key, name,
                            type_name(v));
     }
     /* Names are unique in an object, so they are appended without looking. */
     *ret = (struct kvs){.v = n ? xcalloc(n, sizeof(struct kv)) : NULL, .n = 0};
-    json_object_foreach(o, name, v) ret->v[ret->n++] =
-        (struct kv){xstrdup(name), xstrdup(json_string_value(v))};
+    json_object_foreach (o, name, v)
+        ret->v[ret->n++] = (struct kv){xstrdup(name), xstrdup(json_string_value(v))};
     return 0;
 }
 

@@ -154,8 +154,7 @@ static int set_tables(void *field, json_t *v, const struct place *p, struct err 
 
     if (!json_is_object(v))
         return bad(p, err, "expected tables");
-    json_object_foreach(v, name, table)
-    {
+    json_object_foreach (v, name, table) {
         if (!json_is_object(table))
             return bad(p, err, "'%.64s': expected a table", name);
     }
@@ -294,8 +293,7 @@ static int load_object(const struct load *l, const char *prefix, json_t *object,
     const char *name;
     json_t *v;
 
-    json_object_foreach(object, name, v)
-    {
+    json_object_foreach (object, name, v) {
         autofree char *key = *prefix ? xasprintf("%s.%s", prefix, name) : xstrdup(name);
         const struct option_table *t = NULL;
         bool inner;

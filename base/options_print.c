@@ -54,8 +54,7 @@ static void print_json(json_t *v, FILE *out)
 
     if (json_is_object(v)) {
         (void)fputs("{ ", out);
-        json_object_foreach(v, name, e)
-        {
+        json_object_foreach (v, name, e) {
             (void)fputs(sep, out);
             print_key(name, out);
             (void)fputs(" = ", out);
@@ -65,8 +64,7 @@ static void print_json(json_t *v, FILE *out)
         (void)fputs(" }", out);
     } else if (json_is_array(v)) {
         (void)fputc('[', out);
-        json_array_foreach(v, i, e)
-        {
+        json_array_foreach (v, i, e) {
             (void)fputs(sep, out);
             print_json(e, out);
             sep = ", ";
@@ -154,8 +152,7 @@ static void print_tables(const struct option *o, json_t *tables, FILE *out)
     const char *name;
     json_t *v;
 
-    json_object_foreach(tables, name, v)
-    {
+    json_object_foreach (tables, name, v) {
         (void)fprintf(out, "%s.", o->key);
         print_key(name, out);
         (void)fputs(" = ", out);

@@ -3,6 +3,7 @@
 #include "base/strbuf.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
@@ -129,4 +130,40 @@ int parse_u64(const char *s, unsigned long long max, const char *what, unsigned 
     }
     *ret = v;
     return 0;
+}
+
+bool scan_text(const char **p, const char *text)
+{
+    size_t n = strlen(text);
+
+    if (strncmp(*p, text, n) != 0)
+        return false;
+    *p += n;
+    return true;
+}
+
+bool scan_u64(const char **p, unsigned long long max, unsigned long long *ret)
+{
+    unsigned long long v = 0;
+    const char *s = *p;
+
+    for (; *s >= '0' && *s <= '9'; s++)
+        if (__builtin_mul_overflow(v, 10ULL, &v) ||
+            __builtin_add_overflow(v, (unsigned long long)(*s - '0'), &v) || v > max)
+            return false;
+    if (s == *p)
+        return false;
+    *p = s;
+    *ret = v;
+    return true;
+}
+
+bool scan_int(const char **p, int *ret)
+{
+    unsigned long long v;
+
+    if (!scan_u64(p, INT_MAX, &v))
+        return false;
+    *ret = (int)v;
+    return true;
 }

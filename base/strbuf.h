@@ -7,6 +7,7 @@
 #ifndef UNICRI_BASE_STRBUF_H
 #define UNICRI_BASE_STRBUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/mem.h"
@@ -47,6 +48,13 @@ int str_is_utf8(const char *s, size_t len);
  * `what`. */
 int parse_u64(const char *s, unsigned long long max, const char *what, unsigned long long *ret,
               struct err *err) MUST_CHECK;
+/** scan_text() - when *p begins with `text`, step over it. */
+bool scan_text(const char **p, const char *text);
+/** scan_u64() - step over the decimal digits at *p, a number of at most `max`. Returns: false, and
+ * *p where it was, when there are none or too many. */
+bool scan_u64(const char **p, unsigned long long max, unsigned long long *ret);
+/** scan_int() - the same for a number of 0 to INT_MAX. */
+bool scan_int(const char **p, int *ret);
 /** base64_decode() - standard alphabet, padding needed. Returns: bytes written, or -1. */
 long base64_decode(const char *s, size_t len, void *out, size_t out_size,
                    struct err *err) MUST_CHECK;

@@ -81,6 +81,32 @@ static void numbers(void **state)
     assert_err(parse_u64("1 ", 9, "port", &n, &err), err, ERR_INVALID, "'1 '");
 }
 
+static void scanning(void **state)
+{
+    const char *text = "pid 12 18446744073709551615!", *p = text;
+    unsigned long long n = 0;
+    int i = 0;
+
+    (void)state;
+    assert_false(scan_text(&p, "pod"));
+    assert_false(scan_int(&p, &i));
+    assert_ptr_equal(p, text);
+    assert_true(scan_text(&p, "pid ") && scan_int(&p, &i) && scan_text(&p, " "));
+    assert_int_equal(i, 12);
+    assert_false(scan_int(&p, &i)); /* larger than INT_MAX: not stepped over */
+    assert_false(scan_u64(&p, UINT64_MAX - 1, &n));
+    assert_true(scan_u64(&p, UINT64_MAX, &n));
+    assert_true(n == UINT64_MAX);
+    assert_string_equal(p, "!");
+    p = "18446744073709551616";
+    assert_false(scan_u64(&p, UINT64_MAX, &n));
+    p = "-1";
+    assert_false(scan_u64(&p, UINT64_MAX, &n));
+    p = "";
+    assert_false(scan_u64(&p, UINT64_MAX, &n));
+    assert_true(scan_text(&p, ""));
+}
+
 static void base64(void **state)
 {
     static const char *const pairs[][2] = {
@@ -109,8 +135,8 @@ static void base64(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(strings), cmocka_unit_test(maps),   cmocka_unit_test(buffers),
-        cmocka_unit_test(numbers), cmocka_unit_test(base64),
+        cmocka_unit_test(strings), cmocka_unit_test(maps),     cmocka_unit_test(buffers),
+        cmocka_unit_test(numbers), cmocka_unit_test(scanning), cmocka_unit_test(base64),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
