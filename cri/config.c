@@ -34,7 +34,7 @@ const struct option server_options[] = {
 };
 const size_t server_options_n = ARRAY_SIZE(server_options);
 
-#define TABLES_N 5
+#define TABLES_N 6
 
 static void tables_of(struct config *config, struct option_table tables[TABLES_N])
 {
@@ -43,6 +43,7 @@ static void tables_of(struct config *config, struct option_table tables[TABLES_N
     tables[2] = (struct option_table){cni_options, cni_options_n, &config->cni};
     tables[3] = (struct option_table){vmm_options, vmm_options_n, &config->vmm};
     tables[4] = (struct option_table){sandbox_options, sandbox_options_n, &config->sandbox};
+    tables[5] = (struct option_table){stream_options, stream_options_n, &config->stream};
 }
 
 static int apply_text(struct config *config, const char *text, size_t len, const char *name,

@@ -10,6 +10,7 @@
 
 #include "base/options.h"
 #include "cni/cni.h"
+#include "cri/stream/stream.h"
 #include "imagestore/imagestore.h"
 #include "sandbox/sandbox.h"
 #include "vmm/vmm.h"
@@ -35,6 +36,7 @@ struct config {
     struct cni_config cni;
     struct vmm_config vmm;
     struct sandbox_config sandbox;
+    struct stream_config stream;
 };
 
 /**

@@ -6,6 +6,7 @@
 
 #include "cni/cni.h"
 #include "cri/config.h"
+#include "cri/stream/stream.h"
 #include "imagestore/imagestore.h"
 #include "sandbox/sandbox.h"
 
@@ -17,6 +18,7 @@ struct daemon {
     struct cni *cni;
     struct vmm *vmm;
     struct engine *engine;
+    struct stream_server *stream;
     struct server *server;
     struct metrics_http *metrics; /* NULL: not wanted */
 };

@@ -133,6 +133,8 @@ static int open_all(struct daemon *d, struct err *err)
     if (!(d->engine =
               engine_open(&config->sandbox, d->db, d->cni, d->vmm, d->images, d->loop, err)))
         return err_wrap(err, "engine");
+    if (!(d->stream = stream_open(&config->stream, d->engine, d->loop, err)))
+        return -1;
     if (!(d->server = server_open(d, err)))
         return err_wrap(err, "server");
     if (*config->server.metrics_address &&
@@ -147,6 +149,7 @@ static bool close_all(struct daemon *d)
     if (d->server && !server_close(d->server, deadline_in(d->config->server.stop_patience)))
         return false;
     metrics_http_close(d->metrics);
+    stream_close(d->stream);
     if (d->engine)
         engine_close(d->engine);
     if (d->vmm)
