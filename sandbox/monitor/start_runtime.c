@@ -9,7 +9,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,9 +99,13 @@ static int replace_placeholders(struct monitor *m, struct fault *f)
     return 0;
 }
 
-static _Noreturn void child(const struct monitor *m)
+/* A runtime must not outlive its monitor: it would go on to start a workload that nobody holds, in
+ * a cgroup that has been removed meanwhile. */
+static _Noreturn void child(const struct monitor *m, pid_t monitor)
 {
     (void)setpgid(0, 0);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != monitor)
+        start_child_failed(m, "be bound to the monitor");
     if (stdio_child(m) < 0)
         start_child_failed(m, "set up standard streams");
     start_child_signals(m);
@@ -113,13 +119,15 @@ int start_runtime(struct monitor *m, struct fault *f)
     (void)unlinkat(MONITOR_RUN_DIR_FD, MONITOR_RUNTIME_LOG_NAME, 0);
     if (replace_placeholders(m, f) < 0)
         return -1;
+    pid_t self = getpid();
+
     m->starter = fork();
     if (m->starter < 0) {
         m->starter = 0;
         return fault(f, errno, "fork for", m->spec.program);
     }
     if (m->starter == 0)
-        child(m);
+        child(m, self);
     (void)setpgid(m->starter, m->starter); /* both sides do it: whoever comes first */
     return 0;
 }

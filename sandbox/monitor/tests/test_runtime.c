@@ -230,6 +230,24 @@ static void daemon_that_dies_during_the_start(void **state)
     rig_end(&rig, "c16", "code 137\nsignal 9\n");
 }
 
+/* Else it would start a workload that nobody holds. */
+static void runtime_dies_with_its_monitor(void **state)
+{
+    struct rig rig;
+    autofree char *pid = NULL;
+
+    rig_open(&rig, state, "c17", "runtime");
+    rig.deaf = true;
+    rig_runtime(&rig, "echo $$ > $RUN/new; mv $RUN/new $RUN/runtime; exec sleep 1000");
+    rig_start(&rig);
+    for (int i = 0; i < RIG_WAIT_MS / 5 && access(rig_path(&rig, "run/runtime"), F_OK) < 0; i++)
+        rig_pause();
+    pid = rig_read(&rig, "run/runtime");
+    assert_int_equal(kill(rig.monitor, SIGKILL), 0);
+    assert_dies((pid_t)strtol(pid, NULL, 10));
+    assert_int_equal(waitpid(rig.monitor, NULL, 0), rig.monitor);
+}
+
 /* The environment and the descriptors of the workload are those of the spec and nothing else. */
 static void nothing_leaks_to_the_workload(void **state)
 {
@@ -302,6 +320,7 @@ int main(void)
         in_dir(left_over_writers_do_not_hold_the_end_up),
         in_dir(flood),
         in_dir(daemon_that_dies_during_the_start),
+        in_dir(runtime_dies_with_its_monitor),
         in_dir(nothing_leaks_to_the_workload),
         in_dir(exit_file_with_a_full_log_disk),
     };
