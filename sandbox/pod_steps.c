@@ -36,12 +36,16 @@ static int cgroup_up(void *object, struct err *err)
     return pod_save_runtime(pod, err);
 }
 
-/* A parent that a client made stays; one that we made for it goes when nobody else uses it. */
+/* A parent that a client made stays; one that we made for it goes when nobody else uses it. In our
+ * own nothing may run on, not even what no container's row knows. */
 static int cgroup_down(void *object, struct err *err)
 {
     struct pod *pod = object;
     struct err why = ERR_INIT;
 
+    if (pod->cgroup_ours &&
+        cgroup_kill(&pod->engine->cgroups, pod->cgroup, deadline_in(KILL_TIMEOUT), err) < 0)
+        return -1;
     if (pod->cgroup_ours)
         return cgroup_remove(&pod->engine->cgroups, pod->cgroup, deadline_in(CGROUP_REMOVE_TIMEOUT),
                              err);
