@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "sandbox/container.h"
+#include "sandbox/exits.h"
 #include "sandbox/monitor_client.h"
 #include "sandbox/network.h"
 
@@ -108,7 +109,7 @@ static int clear_runc(struct engine *engine, const char *id, struct err *err)
 
 static int clear_exit(struct engine *engine, const char *id, struct err *err)
 {
-    return fs_remove(engine->exits_fd, id, err);
+    return exits_forget(engine, id, err);
 }
 
 static int clear_cgroup(struct engine *engine, const char *id, struct err *err)
@@ -142,6 +143,23 @@ static char **stranger_cgroups(struct engine *engine)
     return names;
 }
 
+/* Ids of exit files, and of those that monitors have only reserved: ".ID.tmp". */
+static char **stranger_exits(struct engine *engine)
+{
+    autodir DIR *d = opendir(engine->exits_dir);
+    const struct dirent *e;
+    char **ids = NULL;
+
+    while (d && (e = readdir(d))) {
+        const char *name = e->d_name + (e->d_name[0] == '.');
+        autofree char *id = xstrndup(name, strcspn(name, "."));
+
+        if (id_is_valid(id) && !container_known(engine, id) && !strv_contains(ids, id))
+            strv_push(&ids, id);
+    }
+    return ids;
+}
+
 /* What runs first, then what it held. */
 void census_clean(struct engine *engine)
 {
@@ -155,7 +173,7 @@ void census_clean(struct engine *engine)
     clear(engine, "pod directory", strangers(engine, engine->pods_dir, pod_known), clear_pod_dir);
     clear(engine, "network namespace", strangers(engine, engine->netns_dir, pod_known),
           clear_netns);
-    clear(engine, "exit file", strangers(engine, engine->exits_dir, container_known), clear_exit);
+    clear(engine, "exit file", stranger_exits(engine), clear_exit);
 }
 
 /* ------------------------------------------------------------------------ count */
@@ -209,8 +227,7 @@ char *engine_census(struct engine *engine)
     mutex_lock(&engine->lock);
     pods = engine->pods_by_id.live;
     containers = engine->containers_by_id.live;
-    TAILQ_FOREACH(c, &engine->containers, link)
-    {
+    TAILQ_FOREACH (c, &engine->containers, link) {
         monitors += c->monitor.pid != 0;
         taps += c->pod->guest == c;
     }

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "sandbox/exits.h"
 #include "sandbox/runtime.h"
 
 static int directory_up(void *object, struct err *err)
@@ -155,7 +156,7 @@ static int monitor_down(void *object, struct err *err)
         monitor_kill(&monitor, is_child, deadline_in(KILL_TIMEOUT));
     /* A runtime that was killed in the middle may have put one more process into the cgroup. */
     if (cgroup_kill(&engine->cgroups, c->cgroup, deadline_in(KILL_TIMEOUT), err) < 0 ||
-        c->runtime->cleanup(c, err) < 0 || fs_remove(engine->exits_fd, c->id, err) < 0)
+        c->runtime->cleanup(c, err) < 0 || exits_forget(engine, c->id, err) < 0)
         return -1;
     mutex_lock(&engine->lock);
     c->monitor = c->workload = (struct process){0};

@@ -93,6 +93,15 @@ bool exits_take(struct container *c)
     return true;
 }
 
+int exits_forget(struct engine *engine, const char *id, struct err *err)
+{
+    autofree char *reserved = xasprintf(".%s.tmp", id);
+
+    if (fs_remove(engine->exits_fd, reserved, err) < 0)
+        return -1;
+    return fs_remove(engine->exits_fd, id, err);
+}
+
 struct exit_event {
     char id[ID_LEN + 1];
 };

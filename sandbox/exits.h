@@ -15,6 +15,9 @@ int exits_watch(struct engine *engine, struct err *err) MUST_CHECK;
 /** exits_take() - if the container's exit file is there: EXITED, the monitor reaped, the rest
  * cleaned up behind. Returns: whether it was. */
 bool exits_take(struct container *c);
+/** exits_forget() - remove the exit file of a container and the room that a monitor which was
+ * killed had reserved for it. */
+int exits_forget(struct engine *engine, const char *id, struct err *err) MUST_CHECK;
 /** exits_scan() - all files. May block. */
 void exits_scan(struct engine *engine);
 /** exits_reconcile() - running containers whose monitor is gone. May block. */
