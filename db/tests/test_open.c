@@ -102,6 +102,23 @@ static void two_daemons(void **state)
     db_close(must_open(*state, false));
 }
 
+/* What a daemon that was killed leaves: a child that has not come to its exec yet. */
+static void lock_left_for_a_moment(void **state)
+{
+    struct db *db = must_open(*state, false);
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        (void)usleep(300000);
+        _exit(0);
+    }
+    assert_true(child > 0);
+    db_close(db);
+    db_close(must_open(*state, false));
+    assert_int_equal(waitpid(child, &status, 0), child);
+}
+
 static void garbage(void **state)
 {
     autofd int dir = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -317,10 +334,11 @@ static void full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in_dir(fresh_and_again),    in_dir(two_daemons),       in_dir(garbage),
-        in_dir(truncated),          in_dir(overwritten_pages), in_dir(empty_file),
-        in_dir(torn_log),           in_dir(newer_version),     in_dir(foreign_file),
-        in_dir(unusable_directory), in_dir(file_size_limit),   in_dir(full_disk),
+        in_dir(fresh_and_again), in_dir(two_daemons),        in_dir(lock_left_for_a_moment),
+        in_dir(garbage),         in_dir(truncated),          in_dir(overwritten_pages),
+        in_dir(empty_file),      in_dir(torn_log),           in_dir(newer_version),
+        in_dir(foreign_file),    in_dir(unusable_directory), in_dir(file_size_limit),
+        in_dir(full_disk),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
