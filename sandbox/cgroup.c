@@ -42,11 +42,15 @@ static void add_hierarchy(struct cgroups *c, const char *mount, const char *opti
 
     if (c->n == CGROUP_HIERARCHIES_MAX)
         return;
+    autofree char *controllers = unified ? xstrdup("") : xasprintf(",%s,", options);
+
+    /* A hierarchy may be mounted twice, in a chroot for instance: the first is the node's own. */
     for (size_t i = 0; i < c->n; i++)
-        if (str_eq(c->h[i].mount, mount) || (unified && c->h[i].unified))
+        if (str_eq(c->h[i].mount, mount) ||
+            (unified == c->h[i].unified && str_eq(c->h[i].controllers, controllers)))
             return;
     h->mount = xstrdup(mount);
-    h->controllers = unified ? xstrdup("") : xasprintf(",%s,", options);
+    h->controllers = TAKE_PTR(controllers);
     h->unified = unified;
     h->counts = unified;
     for (size_t i = 0; i < ARRAY_SIZE(counting); i++)

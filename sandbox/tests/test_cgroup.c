@@ -99,6 +99,10 @@ static void versions(void **state)
     autofree char *pure = xasprintf("30 1 0:26 / %s rw - cgroup2 cgroup2 rw\n", dir);
     autofree char *hybrid =
         xasprintf("29 1 0:27 / %s/memory rw - cgroup cgroup rw,memory\n%s", dir, pure);
+    autofree char *again =
+        xasprintf("%s31 1 0:27 / /elsewhere/memory rw - cgroup cgroup rw,memory\n"
+                  "32 1 0:26 / /elsewhere/unified rw - cgroup2 cgroup2 rw\n",
+                  hybrid);
     struct cgroups c;
     struct err err = ERR_INIT;
 
@@ -108,6 +112,12 @@ static void versions(void **state)
     cgroups_done(&c);
     assert_ok(cgroups_scan(hybrid, &c, &err), err);
     assert_false(c.v2);
+    cgroups_done(&c);
+    /* Mounted once more elsewhere: the first mounts are used, and each hierarchy once. */
+    assert_ok(cgroups_scan(again, &c, &err), err);
+    assert_int_equal(c.n, 2);
+    for (size_t i = 0; i < c.n; i++)
+        assert_true(str_has_prefix(c.h[i].mount, dir));
     cgroups_done(&c);
     assert_err(cgroups_scan("1 1 0:1 / / rw - ext4 a rw\n", &c, &err), err, ERR_UNSUPPORTED,
                "no control groups");
