@@ -233,6 +233,7 @@ void conn_new(struct stream_server *server, int fd)
     c->timer.data = c;
     server->open++;
     set_deadline(c, HEAD_TIMEOUT_MS);
+    fdio_watch_gone(c->io); /* clients of these protocols never half-close the connection */
     fdio_read(c->io, true);
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fdio - see fdio.h. A paused socket is still watched for the other side's going away, which
- * otherwise nobody would notice. */
+/* fdio - see fdio.h. */
 #include "cri/stream/fdio.h"
 
 #include <errno.h>
@@ -25,7 +24,7 @@ struct fdio {
 
     char *buf; /* owned: bytes [head, tail) wait to be written */
     size_t head, tail, cap;
-    bool socket, packets, connecting, reading, closing;
+    bool socket, watch_gone, packets, connecting, reading, closing;
     bool read_ended, write_ending, write_ended, broken;
     bool rest; /* only `rest_left` bytes more */
     size_t rest_left;
@@ -45,7 +44,7 @@ static void update(struct fdio *f)
     }
     if (f->reading && !f->read_ended)
         events |= UV_READABLE;
-    else if (f->socket && !f->read_ended && !f->broken)
+    else if (f->watch_gone && !f->read_ended && !f->broken)
         events |= UV_DISCONNECT;
     if ((f->tail > f->head || (f->write_ending && !f->write_ended)) && !f->broken)
         events |= UV_WRITABLE;
@@ -102,6 +101,12 @@ int fdio_fd(const struct fdio *f)
 void fdio_connecting(struct fdio *f)
 {
     f->connecting = true;
+    update(f);
+}
+
+void fdio_watch_gone(struct fdio *f)
+{
+    f->watch_gone = true;
     update(f);
 }
 

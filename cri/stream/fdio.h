@@ -44,6 +44,9 @@ int fdio_fd(const struct fdio *f);
 
 /** fdio_connecting() - the socket is on its way to its peer: `connected` comes first. */
 void fdio_connecting(struct fdio *f);
+/** fdio_watch_gone() - with reading paused, a half-close of the other side counts as its going away
+ * (`broken`). Not for a socket whose other side may have said all before it is read. */
+void fdio_watch_gone(struct fdio *f);
 /** fdio_packets() - each write is one packet. Before the first write. */
 void fdio_packets(struct fdio *f);
 /** fdio_read() - go on or pause. */
