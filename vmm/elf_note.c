@@ -213,7 +213,7 @@ static int read_header(int fd, Elf64_Ehdr *eh, struct err *err)
 
 int guest_probe_kernel(struct guest *guest, int kernel_fd, struct err *err)
 {
-    Elf64_Phdr ph[PHDRS_MAX];
+    Elf64_Phdr ph[PHDRS_MAX] = {0};
     Elf64_Ehdr eh;
     struct seen seen = {false};
     size_t notes = 0;

@@ -261,8 +261,7 @@ static int read_json(int (*read_file)(void *arg, const char *path, struct err *e
     if (!json_is_object(json) || json_object_size(json) > SOURCE_KEYS_MAX)
         return err_set(err, ERR_INVALID, "urunc.json: is not an object of at most %d members",
                        SOURCE_KEYS_MAX);
-    json_object_foreach(json, key, value)
-    {
+    json_object_foreach (json, key, value) {
         if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
             return err_set(err, ERR_INVALID, "urunc.json: '%s': is not a string", key);
         kvs_set(ret, key, json_string_value(value));

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vmm - unikernels: what an image says of itself, which monitor runs it, how it is told its arguments and address,
- * and the jail around it. Facade of the folder. It starts nothing: a driver writes a plan (argv, fds, jail) and the
- * container's monitor process carries it out.
+ * vmm - unikernels: what an image says of itself, which monitor runs it, how it is told its
+ * arguments and address, and the jail around it. Facade of the folder. It starts nothing: a driver
+ * writes a plan (argv, fds, jail) and the container's monitor process carries it out.
  *
- * Image data is hostile: it chooses among what the node's configuration allows and nothing else; it never becomes a
- * path, an argument or a flag by itself. Drivers and families are const tables, looked up once.
+ * Image data is hostile: it chooses among what the node's configuration allows and nothing else; it
+ * never becomes a path, an argument or a flag by itself. Drivers and families are const tables,
+ * looked up once.
  * Thread: any; memory only unless said otherwise.
  */
 #ifndef UNICRI_VMM_VMM_H
@@ -29,9 +30,10 @@ struct guest_device {
     enum guest_device_type type;
 };
 
-/* What an image declares (labels and annotations `com.urunc.unikernel.*`, urunc.json, ELF notes); checked. */
+/* What an image declares (labels and annotations `com.urunc.unikernel.*`, urunc.json, ELF notes);
+ * checked. */
 struct guest {
-    char *family;     /* "mirage", "unikraft", "generic" ...; "" = by ELF notes */
+    char *family; /* "mirage", "unikraft", "generic" ...; "" = by ELF notes */
     char *version;
     char *hypervisor; /* "spt", "hvt", "qemu", ... as declared; "" = any that can run it */
     char *binary;     /* path of the kernel in the image */
@@ -52,17 +54,23 @@ DEFINE_CLEANUP(struct guest *, guest_free);
 
 /**
  * guest_declared() - does the image declare a unikernel?
- * @labels, @annotations: of the image's config and manifest; @pod_annotations: of the container, only those the handler allows.
+ * @labels, @annotations: of the image's config and manifest.
+ * @pod_annotations: of the container, only those the handler allows.
  * @read_file: opens "/urunc.json" of the image: fd or -1 with NOT_FOUND.
- * Precedence: pod annotation > manifest annotation > label > urunc.json. Values are plain or base64 (one encoding for a
- * whole source, told by the known set of types).
- * Returns: 0 and *ret = NULL when it declares none; a guest owned by the caller. Errors: INVALID naming key and value.
+ * Precedence: pod annotation > manifest annotation > label > urunc.json. Values are plain or base64
+ * (one encoding for a whole source, told by the known set of types).
+ * Returns: 0 and *ret = NULL when it declares none; a guest owned by the caller.
+ * Errors: INVALID naming key and value.
  */
-int guest_declared(const struct kvs *labels, const struct kvs *annotations, const struct kvs *pod_annotations,
-                   int (*read_file)(void *arg, const char *path, struct err *err), void *arg, struct guest **ret,
-                   struct err *err) MUST_CHECK;
-/** guest_probe_kernel() - read the ELF notes of the kernel behind fd into the guest (Solo5 target, manifest). Reads a bounded
- * part of the file; nothing in it is trusted. Errors: INVALID saying what lies. */
+int guest_declared(const struct kvs *labels, const struct kvs *annotations,
+                   const struct kvs *pod_annotations,
+                   int (*read_file)(void *arg, const char *path, struct err *err), void *arg,
+                   struct guest **ret, struct err *err) MUST_CHECK;
+/**
+ * guest_probe_kernel() - read the ELF notes of the kernel behind fd into the guest (Solo5 target,
+ * manifest). Reads a bounded part of the file; nothing in it is trusted.
+ * Errors: INVALID saying what lies.
+ */
 int guest_probe_kernel(struct guest *guest, int kernel_fd, struct err *err) MUST_CHECK;
 
 /* ---------------------------------------------------------- a plan */
@@ -95,8 +103,8 @@ struct vmm_spec {
     int kernel_fd, initrd_fd; /* -1 none */
     char *const *args;        /* the container's command and args */
     char *const *env;
-    uint64_t memory_limit;    /* of the container, bytes; 0 = the handler's default */
-    uint32_t cpus;            /* 0 = 1 */
+    uint64_t memory_limit; /* of the container, bytes; 0 = the handler's default */
+    uint32_t cpus;         /* 0 = 1 */
     const struct vmm_net *nets;
     size_t n_nets;
     const struct vmm_block *blocks;
@@ -105,20 +113,21 @@ struct vmm_spec {
 
 /* How a VMM is shut in: carried out by the monitor between clone and exec. */
 struct vmm_jail {
-    uint32_t uid, gid;     /* unique to this guest */
-    uint64_t memory_max;   /* of its cgroup: guest + overhead */
+    uint32_t uid, gid;   /* unique to this guest */
+    uint64_t memory_max; /* of its cgroup: guest + overhead */
     int64_t pids_max;
     uint64_t nofile, fsize; /* rlimits */
     bool new_pid_ns;
 };
 
 struct vmm_plan {
-    char **argv;     /* owned; argv[0] is a name for ps */
-    char **env;      /* owned */
-    int program_fd;  /* owned: the VMM's program, O_PATH or readable; executed by fd in an empty root */
+    char **argv; /* owned; argv[0] is a name for ps */
+    char **env;  /* owned */
+    /* Owned: the VMM's program, O_PATH or readable; executed by fd in an empty root. */
+    int program_fd;
     struct {
-        int from;    /* borrowed from the spec, or owned by the plan when `own` */
-        int to;      /* number in the VMM */
+        int from; /* borrowed from the spec, or owned by the plan when `own` */
+        int to;   /* number in the VMM */
         bool own;
     } fds[VMM_FDS_MAX];
     size_t n_fds;
@@ -140,14 +149,17 @@ struct vmm_driver {
     /** Can it run this guest? Errors: INVALID/UNSUPPORTED saying what does not fit. */
     int (*accepts)(const struct vmm_handler *handler, const struct guest *guest, struct err *err);
     /** Write the plan. Errors: INVALID naming the device or argument. */
-    int (*plan)(const struct vmm_handler *handler, const struct vmm_spec *spec, struct vmm_plan *ret, struct err *err);
+    int (*plan)(const struct vmm_handler *handler, const struct vmm_spec *spec,
+                struct vmm_plan *ret, struct err *err);
     enum vmm_stop stop;
-    /** What an exit status of the VMM means; fills reason ("Error", "GuestCrashed", ...) and the guest's own code. */
-    void (*explain)(int exited, int code, int *ret_exit_code, const char **ret_reason, const char **ret_message);
+    /** What an exit status of the VMM means; fills reason ("Error", "GuestCrashed", ...) and the
+     * guest's own code. */
+    void (*explain)(int exited, int code, int *ret_exit_code, const char **ret_reason,
+                    const char **ret_message);
 };
 
 struct vmm_config {
-    char *tender_program;      /* unicri-tender; "" = beside the daemon */
+    char *tender_program; /* unicri-tender; "" = beside the daemon */
     uint64_t default_memory;
     int64_t uid_first, uid_count; /* unique uids for jails */
     uint64_t memory_overhead;
@@ -161,22 +173,25 @@ struct vmm; /* the drivers with their configuration */
 struct vmm *vmm_open(const struct vmm_config *config, struct err *err);
 void vmm_close(struct vmm *vmm);
 
-/** vmm_jail_uids() - the range of the configuration from which the caller of vmm_plan() picks a uid of its own for each guest. */
+/** vmm_jail_uids() - the range of the configuration from which the caller of vmm_plan() picks a uid
+ * of its own for each guest. */
 void vmm_jail_uids(const struct vmm *vmm, uint32_t *ret_first, uint32_t *ret_count);
 
 /**
- * vmm_handler_find() - by driver name ("tender-spt", "tender-hvt"), or for `guest` the first driver that this host has and that
- * accepts it when `name` is "auto". Errors: NOT_FOUND (unknown name), UNSUPPORTED (why no driver can run it).
+ * vmm_handler_find() - by driver name ("tender-spt", "tender-hvt"), or for `guest` the first driver
+ * that this host has and that accepts it when `name` is "auto".
+ * Errors: NOT_FOUND (unknown name), UNSUPPORTED (why no driver can run it).
  */
-const struct vmm_handler *vmm_handler_find(struct vmm *vmm, const char *name, const struct guest *guest,
-                                           struct err *err);
+const struct vmm_handler *vmm_handler_find(struct vmm *vmm, const char *name,
+                                           const struct guest *guest, struct err *err);
 const struct vmm_driver *vmm_handler_driver(const struct vmm_handler *handler);
 /** vmm_driver_names() - NULL terminated, static. */
 const char *const *vmm_driver_names(void);
 /** vmm_driver_unavailable() - for `unicri check` and Status: NULL or why (owned). */
 char *vmm_driver_unavailable(struct vmm *vmm, const char *name);
-/** vmm_plan() - the handler's driver writes the plan, with jail and memory filled in; *ret is to be ended with vmm_plan_done(). */
-int vmm_plan(const struct vmm_handler *handler, const struct vmm_spec *spec, uint32_t jail_uid, struct vmm_plan *ret,
-             struct err *err) MUST_CHECK;
+/** vmm_plan() - the handler's driver writes the plan, with jail and memory filled in; *ret is to be
+ * ended with vmm_plan_done(). */
+int vmm_plan(const struct vmm_handler *handler, const struct vmm_spec *spec, uint32_t jail_uid,
+             struct vmm_plan *ret, struct err *err) MUST_CHECK;
 
 #endif
