@@ -123,8 +123,7 @@ static int add(struct cni *cni, const char *conflist, const char *args, deadline
         return -1;
     if (!*c.call.netns)
         return err_set(err, ERR_STATE, "the pod has no network namespace");
-    json_array_foreach(c.list->plugins, i, plugin)
-    {
+    json_array_foreach (c.list->plugins, i, plugin) {
         json_t *result = NULL;
 
         if (plugin_call(&c.call, plugin, &result, err) < 0)
@@ -206,9 +205,9 @@ int cni_check(struct cni *cni, const char *conflist, const char *args, const cha
         return err_set(err, ERR_STATE, "network '%s': CHECK needs the result of ADD", c.list->name);
     if (chain_set_result(&c, result, err) < 0)
         return -1;
-    json_array_foreach(c.list->plugins, i, plugin) if (plugin_call(&c.call, plugin, NULL, err) <
-                                                       0) return err_wrap(err, "network '%s'",
-                                                                          c.list->name);
+    json_array_foreach (c.list->plugins, i, plugin)
+        if (plugin_call(&c.call, plugin, NULL, err) < 0)
+            return err_wrap(err, "network '%s'", c.list->name);
     return 0;
 }
 
@@ -250,9 +249,9 @@ int cni_gc(struct cni *cni, char *const *valid_ids, deadline_t deadline, struct 
         return 0;
     c.call = call_for(cni, c.list, "GC", deadline);
     c.call.attachments = valid;
-    json_array_foreach(c.list->plugins, i,
-                       plugin) if (plugin_call(&c.call, plugin, NULL, &why) < 0 &&
-                                   first.code == ERR_NONE) first = why;
+    json_array_foreach (c.list->plugins, i, plugin)
+        if (plugin_call(&c.call, plugin, NULL, &why) < 0 && first.code == ERR_NONE)
+            first = why;
     if (first.code == ERR_NONE)
         return 0;
     if (err)
@@ -265,8 +264,7 @@ int cni_list_installed(const struct cni *cni, const struct conflist *list, struc
     json_t *plugin;
     size_t i;
 
-    json_array_foreach(list->plugins, i, plugin)
-    {
+    json_array_foreach (list->plugins, i, plugin) {
         const char *type = json_string_value(json_object_get(plugin, "type"));
         autofree char *path = plugin_find(cni->config->bin_dirs, type, err);
 
@@ -285,8 +283,7 @@ int cni_list_status(const struct cni *cni, const struct conflist *list, deadline
 
     if (list->version < CNI_1_1_0)
         return 0;
-    json_array_foreach(list->plugins, i, plugin)
-    {
+    json_array_foreach (list->plugins, i, plugin) {
         if (plugin_call(&call, plugin, NULL, err) < 0)
             return -1;
     }

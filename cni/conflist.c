@@ -79,8 +79,10 @@ static int check_plugin(const json_t *plugin, size_t i, const char *what, struct
     if (!is_name(type))
         return err_set(err, ERR_INVALID, "%s: plugins[%zu]: '%s' is not the name of a plugin", what,
                        i, type);
-    json_object_foreach(capabilities, key, value) if (!json_is_boolean(value)) return err_set(
-        err, ERR_INVALID, "%s: plugins[%zu]: capability '%s' is not a boolean", what, i, key);
+    json_object_foreach (capabilities, key, value)
+        if (!json_is_boolean(value))
+            return err_set(err, ERR_INVALID, "%s: plugins[%zu]: capability '%s' is not a boolean",
+                           what, i, key);
     return 0;
 }
 
@@ -126,8 +128,9 @@ static int check(struct conflist *list, const char *what, struct err *err)
     if (json_array_size(list->plugins) > CONFLIST_PLUGINS_MAX)
         return err_set(err, ERR_INVALID, "%s: %zu plugins are more than %d", what,
                        json_array_size(list->plugins), CONFLIST_PLUGINS_MAX);
-    json_array_foreach(list->plugins, i,
-                       plugin) if (check_plugin(plugin, i, what, err) < 0) return -1;
+    json_array_foreach (list->plugins, i, plugin)
+        if (check_plugin(plugin, i, what, err) < 0)
+            return -1;
     return 0;
 }
 
@@ -154,9 +157,9 @@ bool conflist_wants(const struct conflist *list, const char *capability)
     size_t i;
     json_t *plugin;
 
-    json_array_foreach(list->plugins, i, plugin) if (json_is_true(json_object_get(
-                                                         json_object_get(plugin, "capabilities"),
-                                                         capability))) return true;
+    json_array_foreach (list->plugins, i, plugin)
+        if (json_is_true(json_object_get(json_object_get(plugin, "capabilities"), capability)))
+            return true;
     return false;
 }
 

@@ -32,8 +32,7 @@ static json_t *runtime_config(const struct plugin_call *call, const json_t *plug
     json_t *value;
     const char *key;
 
-    json_object_foreach(json_object_get(plugin, "capabilities"), key, value)
-    {
+    json_object_foreach (json_object_get(plugin, "capabilities"), key, value) {
         json_t *have = json_object_get(call->capabilities, key);
 
         if (json_is_true(value) && have)

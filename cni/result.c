@@ -96,8 +96,7 @@ static int find_interface(const json_t *doc, const char *ifname, struct cni_resu
     *ret_n = json_array_size(list);
     if (*ret_n > INTERFACES_MAX)
         return err_set(err, ERR_INVALID, "'interfaces': more than %d", INTERFACES_MAX);
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         const char *name = NULL, *sandbox = NULL, *mac = NULL;
         int64_t mtu = 0;
 
@@ -155,8 +154,7 @@ static int parse_ips(const json_t *doc, int64_t index, size_t n_interfaces, stru
 
     if (json_opt_array(doc, "ips", &list, err) < 0)
         return -1;
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         struct cni_address a = {0};
         bool ours = false;
 
@@ -183,8 +181,7 @@ static int parse_routes(const json_t *doc, struct cni_result *ret, struct err *e
         return -1;
     if (json_array_size(list) > CNI_ROUTES_MAX)
         return err_set(err, ERR_INVALID, "'routes': more than %d", CNI_ROUTES_MAX);
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         struct cni_route *r = &ret->routes[i];
         char ip[INET6_ADDRSTRLEN] = "";
         const char *dst = NULL;

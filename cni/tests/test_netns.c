@@ -73,7 +73,6 @@ static void test_sysctl(void **state)
     autofree char *path = lab_path("tuned");
     autofree char *here = NULL;
     autofree char *there = NULL;
-    autofd int fd = -1;
 
     (void)state;
     assert_ok(netns_create(path, err));
