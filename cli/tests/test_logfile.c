@@ -112,6 +112,7 @@ static void test_rotation_starts_anew(void **state)
     write_log(*state, "T stdout F a long first line\n");
     int64_t offset = 0;
     autofree char *text = copy(*state, &offset, 0, false);
+    assert_string_equal(text, "a long first line\n");
     write_log(*state, "T stdout F new\n");
     autofree char *rest = copy(*state, &offset, 0, false);
     assert_string_equal(rest, "new\n");
