@@ -63,8 +63,7 @@ static void add_census(const struct daemon *daemon, struct strbuf *out)
     json_t *value;
 
     head(out, "unicri_census", "gauge", "what this daemon has made and not yet undone, by kind");
-    json_object_foreach(census, key, value)
-    {
+    json_object_foreach (census, key, value) {
         if (json_is_integer(value))
             strbuf_addf(out, "unicri_census{what=\"%s\"} %lld\n", key,
                         (long long)json_integer_value(value));

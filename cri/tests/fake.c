@@ -203,7 +203,7 @@ size_t container_stats_list(struct engine *engine, const struct list_filter *fil
     fake.last_label_n = filter->labels ? (int)filter->labels->n : 0;
     *ret = xcalloc(1, sizeof **ret);
     (*ret)->container.spec = container_spec_new();
-    (void)snprintf((*ret)->container.id, sizeof (*ret)->container.id, "%s", "c0");
+    (void)snprintf((*ret)->container.id, sizeof(*ret)->container.id, "%s", "c0");
     (*ret)->stats =
         (struct container_stats){.cpu_at = 3, .memory_at = 4, .memory_limit = UINT64_MAX};
     return 1;
@@ -324,7 +324,7 @@ struct image *imagestore_find(struct imagestore *store, const char *name, struct
 size_t imagestore_list(struct imagestore *store, struct image ***ret)
 {
     (void)store;
-    *ret = xcalloc(1, sizeof **ret);
+    *ret = xcalloc(1, sizeof(struct image *));
     (*ret)[0] = make_image();
     return 1;
 }

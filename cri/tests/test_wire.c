@@ -18,7 +18,7 @@ static ProtobufCMessage *unpack(const ProtobufCMessageDescriptor *type, const vo
         struct arena arena_;                                                                       \
         struct err err_;                                                                           \
         arena_init(&arena_, ARENA_REQUEST_MAX_BYTES);                                              \
-        assert_null(unpack(&type, bytes, sizeof(bytes) - 1, &arena_, &err_));                      \
+        assert_null(unpack(&(type), bytes, sizeof(bytes) - 1, &arena_, &err_));                    \
         if (err_.code != (want) || !strstr(err_.msg, part))                                        \
             fail_msg("got %s '%s'", err_code_name(err_.code), err_.msg);                           \
         arena_done(&arena_);                                                                       \
