@@ -181,7 +181,7 @@ static int walk_enter(struct walk *w, const char *name, struct err *err)
 static int walk_up(struct walk *w, struct err *err)
 {
     size_t n = strv_len(w->names);
-    if (n > 0) {
+    if (w->names && n > 0) {
         free(w->names[n - 1]);
         w->names[n - 1] = NULL;
     }
