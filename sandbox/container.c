@@ -95,10 +95,10 @@ size_t containers_of(struct engine *engine, const struct pod *pod, struct contai
     size_t n = 0;
 
     mutex_lock(&engine->lock);
-    *ret = xcalloc(engine->containers_by_id.live + 1, sizeof(**ret));
-    TAILQ_FOREACH(c, &engine->containers, link)
-    if (!pod || c->pod == pod)
-        (*ret)[n++] = container_ref(c);
+    *ret = xcalloc(engine->containers_by_id.live + 1, sizeof(struct container *));
+    TAILQ_FOREACH (c, &engine->containers, link)
+        if (!pod || c->pod == pod)
+            (*ret)[n++] = container_ref(c);
     mutex_unlock(&engine->lock);
     return n;
 }
@@ -388,12 +388,12 @@ size_t container_list(struct engine *engine, const struct list_filter *filter,
     size_t n = 0, i = 0;
 
     mutex_lock(&engine->lock);
-    TAILQ_FOREACH(c, &engine->containers, link)
-    n += container_matches(c, filter);
+    TAILQ_FOREACH (c, &engine->containers, link)
+        n += container_matches(c, filter);
     *ret = xcalloc(n + 1, sizeof(**ret));
-    TAILQ_FOREACH(c, &engine->containers, link)
-    if (container_matches(c, filter))
-        view_fill(c, &(*ret)[i++]);
+    TAILQ_FOREACH (c, &engine->containers, link)
+        if (container_matches(c, filter))
+            view_fill(c, &(*ret)[i++]);
     mutex_unlock(&engine->lock);
     return n;
 }

@@ -6,6 +6,7 @@
 #include "sandbox/container.h"
 #include "sandbox/monitor_client.h"
 
+/* NOLINTNEXTLINE(misc-redundant-expression): two names that must stay equal */
 _Static_assert(ATTACH_PACKET_MAX_BYTES == MONITOR_MESSAGE_MAX_BYTES, "one packet is one message");
 
 static struct container *find_running(struct engine *engine, const char *id, struct err *err)

@@ -58,9 +58,9 @@ static struct container *find_key(struct pod *pod, const struct container_spec *
     struct container *c;
 
     mutex_lock(&engine->lock);
-    TAILQ_FOREACH(c, &engine->containers, link)
-    if (c->pod == pod && same_key(c->spec, spec))
-        break;
+    TAILQ_FOREACH (c, &engine->containers, link)
+        if (c->pod == pod && same_key(c->spec, spec))
+            break;
     if (c)
         (void)container_ref(c);
     mutex_unlock(&engine->lock);

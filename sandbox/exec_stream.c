@@ -91,7 +91,9 @@ static void add_term(json_t *process)
     json_t *env = json_object_get(process, "env"), *entry;
     size_t i;
 
-    json_array_foreach(env, i, entry) if (str_has_prefix(json_string_value(entry), "TERM=")) return;
+    json_array_foreach (env, i, entry)
+        if (str_has_prefix(json_string_value(entry), "TERM="))
+            return;
     (void)json_array_append_new(env, json_string("TERM=xterm"));
 }
 
@@ -298,13 +300,15 @@ static int read_status(const struct exec_stream *e, const struct child_status *s
                        struct err *err)
 {
     autofree char *text = NULL;
+    const char *p;
     int n;
 
     if (fs_read_file(AT_FDCWD, e->status, STATUS_MAX_BYTES, &text, NULL, NULL) < 0)
         return explain(e, status, err);
-    if (sscanf(text, "exited %d", &n) == 1)
+    p = text;
+    if (scan_text(&p, "exited ") && scan_int(&p, &n))
         *ret = n;
-    else if (sscanf(text, "signal %d", &n) == 1)
+    else if (scan_text(&p, "signal ") && scan_int(&p, &n))
         *ret = 128 + n;
     else
         return err_set(err, ERR_CORRUPT, "exec: status '%s'", text);

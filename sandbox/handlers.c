@@ -78,8 +78,7 @@ static int read_one(struct handlers *hs, const char *name, const json_t *table, 
     struct handler *h = add(hs, name);
     json_t *value;
 
-    json_object_foreach((json_t *)(uintptr_t)table, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)table, key, value) {
         bool known = false;
 
         for (size_t i = 0; i < ARRAY_SIZE(known_keys); i++)
@@ -140,8 +139,7 @@ struct handlers *handlers_open(const struct sandbox_config *config, struct err *
         handlers_free(hs);
         return NULL;
     }
-    json_object_foreach(config->handlers, name, table)
-    {
+    json_object_foreach (config->handlers, name, table) {
         if (read_one(hs, name, table, err) < 0) {
             (void)err_wrap(err, "handler '%s'", name);
             handlers_free(hs);

@@ -87,11 +87,9 @@ static void job_unref_locked(struct job *job)
 }
 
 /* Wait for a job's end; the jobs' lock is held on entry and on return, not between. */
-static int job_wait_locked(struct job *job, const struct caller *caller, struct err *err)
-    NEEDS(job->jobs->lock)
+static int job_wait_locked(struct jobs *jobs, struct job *job, const struct caller *caller,
+                           struct err *err) NEEDS(jobs->lock)
 {
-    struct jobs *jobs = job->jobs;
-
     while (!job->ended) {
         deadline_t until = caller_deadline(caller);
 
@@ -130,7 +128,7 @@ static int enter_locked(struct jobs *jobs, const char *key, const char *what,
 
         job->refs++;
 
-        int rc = job_wait_locked(job, caller, err);
+        int rc = job_wait_locked(jobs, job, caller, err);
 
         if (rc == 0 && same)
             rc = job_answer_locked(job, ret_id, err);

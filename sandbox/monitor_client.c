@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "base/fs.h"
+#include "base/strbuf.h"
 
 #define EXIT_FILE_TEXT_MAX 4096
 
@@ -73,10 +74,11 @@ static int text_fd(const struct strbuf *text, struct err *err)
 
 int monitor_parse_ok(const char *text, struct process *ret, struct err *err)
 {
+    const char *p = text;
     unsigned long long start;
     int pid;
 
-    if (sscanf(text, "%d %llu", &pid, &start) != 2 || pid < 2)
+    if (!scan_int(&p, &pid) || pid < 2 || !scan_text(&p, " ") || !scan_u64(&p, UINT64_MAX, &start))
         return err_set(err, ERR_CORRUPT, "monitor: '%s' is not a process", text);
     *ret = (struct process){.pid = pid, .start_time = start};
     return 0;
@@ -84,16 +86,18 @@ int monitor_parse_ok(const char *text, struct process *ret, struct err *err)
 
 static int parse_report(char *text, struct process *ret, struct err *err)
 {
-    int code = 0, at = 0;
+    const char *p = text;
+    int code;
 
     text[strcspn(text, "\n")] = '\0';
-    if (str_has_prefix(text, "ok "))
-        return monitor_parse_ok(text + 3, ret, err);
-    if (sscanf(text, "error %d %n", &code, &at) < 1)
+    if (scan_text(&p, "ok "))
+        return monitor_parse_ok(p, ret, err);
+    if (!scan_text(&p, "error ") || !scan_int(&p, &code))
         return err_set(err, ERR_INTERNAL, "the monitor ended without a report");
+    (void)scan_text(&p, " ");
     if (code == ETIMEDOUT)
-        return err_set(err, ERR_DEADLINE, "%s", text + at);
-    return err_set(err, ERR_INTERNAL, "%s", text + at);
+        return err_set(err, ERR_DEADLINE, "%s", p);
+    return err_set(err, ERR_INTERNAL, "%s", p);
 }
 
 static int read_report(int fd, deadline_t deadline, char *text, size_t size, struct err *err)
@@ -298,22 +302,24 @@ int monitor_attach(const char *run_dir, bool in, deadline_t deadline, struct err
 
 int exit_status_parse(const char *text, struct exit_status *ret, struct err *err)
 {
-    long long finished = 0;
-    int code = -1, sig = -1, oom = 0, at = 0;
+    const char *p = text;
+    unsigned long long finished;
+    int code, sig, oom;
 
     *ret = (struct exit_status){0};
-    if (strlen(text) > EXIT_FILE_TEXT_MAX ||
-        sscanf(text, "code %d\nsignal %d\nfinished %lld\noom %d\n%n", &code, &sig, &finished, &oom,
-               &at) != 4)
+    if (strlen(text) > EXIT_FILE_TEXT_MAX || !scan_text(&p, "code ") || !scan_int(&p, &code) ||
+        !scan_text(&p, "\nsignal ") || !scan_int(&p, &sig) || !scan_text(&p, "\nfinished ") ||
+        !scan_u64(&p, INT64_MAX, &finished) || !scan_text(&p, "\noom ") || !scan_int(&p, &oom) ||
+        !scan_text(&p, "\n"))
         return err_set(err, ERR_CORRUPT, "exit file: not one");
-    if (code < 0 || code > 255 || sig < 0 || sig > 64)
+    if (code > 255 || sig > 64)
         return err_set(err, ERR_CORRUPT, "exit file: code %d, signal %d", code, sig);
     ret->exited = sig == 0;
     ret->code = sig ? sig : code;
-    ret->finished_at = finished;
+    ret->finished_at = (int64_t)finished;
     ret->oom = oom == 1;
-    if (at && str_has_prefix(text + at, "message ")) {
-        (void)snprintf(ret->message, sizeof(ret->message), "%s", text + at + strlen("message "));
+    if (scan_text(&p, "message ")) {
+        (void)snprintf(ret->message, sizeof(ret->message), "%s", p);
         ret->message[strcspn(ret->message, "\n")] = '\0';
     }
     return 0;

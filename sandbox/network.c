@@ -175,9 +175,9 @@ void debt_add(struct engine *engine, const char *pod_id, nsec_t pause)
     struct debt *d;
 
     mutex_lock(&engine->lock);
-    SLIST_FOREACH(d, &debts->list, link)
-    if (strcmp(d->pod_id, pod_id) == 0)
-        break;
+    SLIST_FOREACH (d, &debts->list, link)
+        if (strcmp(d->pod_id, pod_id) == 0)
+            break;
     if (!d) {
         d = XNEW(struct debt);
         (void)snprintf(d->pod_id, sizeof(d->pod_id), "%s", pod_id);
@@ -206,9 +206,9 @@ static struct debt *take_due(struct engine *engine)
     struct debt *d;
 
     mutex_lock(&engine->lock);
-    SLIST_FOREACH(d, &debts->list, link)
-    if (deadline_passed(d->due))
-        break;
+    SLIST_FOREACH (d, &debts->list, link)
+        if (deadline_passed(d->due))
+            break;
     if (d) {
         SLIST_REMOVE(&debts->list, d, debt, link);
         metric_owed_dels(--debts->n);

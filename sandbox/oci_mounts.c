@@ -231,8 +231,7 @@ static void sort_by_depth(json_t *list, json_t *out)
     json_t *m;
 
     for (size_t d = 0; left && d < PATH_MAX; d++)
-        json_array_foreach(list, i, m)
-        {
+        json_array_foreach (list, i, m) {
             if (depth(json_string_value(json_object_get(m, "destination"))) != d)
                 continue;
             (void)json_array_append(out, m);

@@ -5,8 +5,8 @@
 
 #define OPT(key_, type_, member_, fallback_, min_, max_, help_)                                    \
     {                                                                                              \
-        .key = key_, .type = OPTION_##type_, .offset = offsetof(struct sandbox_config, member_),   \
-        .fallback = fallback_, .min = min_, .max = max_, .help = help_                             \
+        .key = (key_), .type = OPTION_##type_, .offset = offsetof(struct sandbox_config, member_), \
+        .fallback = (fallback_), .min = (min_), .max = (max_), .help = (help_)                     \
     }
 
 const struct option sandbox_options[] = {

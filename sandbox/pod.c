@@ -80,9 +80,9 @@ size_t pods_all(struct engine *engine, struct pod ***ret)
     struct pod *pod;
 
     mutex_lock(&engine->lock);
-    *ret = xcalloc(engine->pods_by_id.live + 1, sizeof(**ret));
-    TAILQ_FOREACH(pod, &engine->pods, link)
-    (*ret)[n++] = pod_ref(pod);
+    *ret = xcalloc(engine->pods_by_id.live + 1, sizeof(struct pod *));
+    TAILQ_FOREACH (pod, &engine->pods, link)
+        (*ret)[n++] = pod_ref(pod);
     mutex_unlock(&engine->lock);
     return n;
 }
@@ -272,12 +272,12 @@ size_t pod_list(struct engine *engine, const struct list_filter *filter, struct 
     struct pod *pod;
 
     mutex_lock(&engine->lock);
-    TAILQ_FOREACH(pod, &engine->pods, link)
-    n += pod_matches(pod, filter);
+    TAILQ_FOREACH (pod, &engine->pods, link)
+        n += pod_matches(pod, filter);
     *ret = xcalloc(n + 1, sizeof(**ret));
-    TAILQ_FOREACH(pod, &engine->pods, link)
-    if (pod_matches(pod, filter))
-        view_fill(pod, &(*ret)[i++]);
+    TAILQ_FOREACH (pod, &engine->pods, link)
+        if (pod_matches(pod, filter))
+            view_fill(pod, &(*ret)[i++]);
     mutex_unlock(&engine->lock);
     return n;
 }

@@ -24,15 +24,18 @@ char *pod_init_cgroup(const struct pod *pod)
 /* "ok PID START_TIME\n" or "error ERRNO TEXT\n" */
 static int parse_report(char *text, struct process *ret, struct err *err)
 {
+    const char *p = text;
     unsigned long long start;
     int pid, code;
 
     text[strcspn(text, "\n")] = '\0';
-    if (sscanf(text, "ok %d %llu", &pid, &start) == 2 && pid > 1) {
+    if (scan_text(&p, "ok ") && scan_int(&p, &pid) && pid > 1 && scan_text(&p, " ") &&
+        scan_u64(&p, UINT64_MAX, &start) && !*p) {
         *ret = (struct process){.pid = pid, .start_time = start};
         return 0;
     }
-    if (sscanf(text, "error %d", &code) == 1)
+    p = text;
+    if (scan_text(&p, "error ") && scan_int(&p, &code))
         return err_errno(err, code > 0 ? code : EIO, "unicri-init: %s", text);
     return err_set(err, ERR_INTERNAL, "unicri-init: ended without a report");
 }

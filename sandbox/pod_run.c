@@ -23,9 +23,9 @@ static struct pod *find_key(struct engine *engine, const struct pod_spec *spec)
     struct pod *pod;
 
     mutex_lock(&engine->lock);
-    TAILQ_FOREACH(pod, &engine->pods, link)
-    if (same_key(pod->spec, spec))
-        break;
+    TAILQ_FOREACH (pod, &engine->pods, link)
+        if (same_key(pod->spec, spec))
+            break;
     if (pod)
         (void)pod_ref(pod);
     mutex_unlock(&engine->lock);

@@ -78,13 +78,15 @@ static int read_status(const struct exec *e, const struct child_status *status,
                        const struct child_output *output, int *ret, struct err *err)
 {
     autofree char *text = NULL;
+    const char *p;
     int n;
 
     if (fs_read_file(AT_FDCWD, e->status, STATUS_MAX_BYTES, &text, NULL, NULL) < 0)
         return child_explain("exec", status, output, err);
-    if (sscanf(text, "exited %d", &n) == 1)
+    p = text;
+    if (scan_text(&p, "exited ") && scan_int(&p, &n))
         *ret = n;
-    else if (sscanf(text, "signal %d", &n) == 1)
+    else if (scan_text(&p, "signal ") && scan_int(&p, &n))
         *ret = 128 + n;
     else if (str_has_prefix(text, "timeout"))
         return err_set(err, ERR_DEADLINE, "exec");

@@ -26,7 +26,7 @@
     }
 #define SCHEMA(struct_, fields_)                                                                   \
     {                                                                                              \
-        .fields = fields_, .n = ARRAY_SIZE(fields_), .size = sizeof(struct struct_)                \
+        .fields = (fields_), .n = ARRAY_SIZE(fields_), .size = sizeof(struct struct_)              \
     }
 
 static const struct field id_map_fields[] = {

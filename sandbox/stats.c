@@ -273,11 +273,11 @@ static bool any_runs(struct engine *engine)
     bool any = false;
 
     mutex_lock(&engine->lock);
-    TAILQ_FOREACH(c, &engine->containers, link)
-    if (runs((enum container_state)c->state)) {
-        any = true;
-        break;
-    }
+    TAILQ_FOREACH (c, &engine->containers, link)
+        if (runs((enum container_state)c->state)) {
+            any = true;
+            break;
+        }
     mutex_unlock(&engine->lock);
     return any;
 }

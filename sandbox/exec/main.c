@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,9 +29,8 @@
 
 #define PID_TEXT_MAX 32
 #define FAILED       125
-#define KILL_ROUNDS                                                                                \
-    200 /* of KILL_PAUSE_NS: a process that forks as fast as we kill is the daemon's matter then   \
-         */
+/* Rounds of KILL_PAUSE_NS: a process that forks as fast as we kill is the daemon's matter then. */
+#define KILL_ROUNDS   200
 #define KILL_PAUSE_NS 5000000
 
 static volatile sig_atomic_t timed_out;
@@ -84,11 +84,14 @@ static int wait_for(pid_t pid, int *status)
 static void kill_all(const char *procs)
 {
     FILE *f = fopen(procs, "re");
-    int pid;
+    char line[32];
 
-    while (f && fscanf(f, "%d", &pid) == 1)
-        if (pid > 0)
-            (void)kill(pid, SIGKILL);
+    while (f && fgets(line, sizeof(line), f)) {
+        long pid = strtol(line, NULL, 10);
+
+        if (pid > 0 && pid <= INT_MAX)
+            (void)kill((pid_t)pid, SIGKILL);
+    }
     if (f)
         (void)fclose(f);
 }

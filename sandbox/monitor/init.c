@@ -279,7 +279,10 @@ static _Noreturn void process_one(int ready)
     call(__NR_close, ready, 0, 0, 0, 0);
     for (;;) {
         struct info info;
-        long signal = call(__NR_rt_sigtimedwait, (long)&set, (long)&info, 0, SIGSET_BYTES, 0);
+        long signal;
+
+        info.pid = -1;
+        signal = call(__NR_rt_sigtimedwait, (long)&set, (long)&info, 0, SIGSET_BYTES, 0);
 
         if ((signal == NUM_TERM || signal == NUM_INT) && info.pid == 0)
             leave(0);
@@ -350,7 +353,7 @@ _Noreturn void run(const long *stack) __attribute__((used));
 _Noreturn void run(const long *stack)
 {
     const char *const *argv = (const char *const *)(const void *)(stack + 1);
-    int report = 2, ready[2];
+    int report = 2, ready[2] = {-1, -1};
     long r;
 
     for (long i = 1; i < stack[0]; i++)

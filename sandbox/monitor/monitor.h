@@ -1,75 +1,105 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * monitor - the contract between the daemon and `unicri-monitor`, the process that holds one running container.
+ * monitor - the contract between the daemon and `unicri-monitor`, the process that holds one
+ * running container.
  *
- * The daemon spawns the monitor with the descriptors below and lets it go. The monitor is session leader and subreaper; it starts the
- * workload, owns its stdio, writes the CRI log, serves its control socket, reaps, writes the exit file atomically, and ends. It knows
- * no JSON, no protobuf, no sqlite and no thread: libc only, so that a thousand of them cost little. It does not know whether it
- * holds an OCI runtime or a VMM: both are one `struct monitor_spec`.
+ * The daemon spawns the monitor with the descriptors below and lets it go. The monitor is session
+ * leader and subreaper; it starts the workload, owns its stdio, writes the CRI log, serves its
+ * control socket, reaps, writes the exit file atomically, and ends. It knows no JSON, no protobuf,
+ * no sqlite and no thread: libc only, so that a thousand of them cost little. It does not know
+ * whether it holds an OCI runtime or a VMM: both are one `struct monitor_spec`.
  *
- * Descriptors at start: 0, 1 /dev/null; 2 the daemon's stderr (until the workload has started, then /dev/null);
- *   3 a memfd with the spec; 4 the report pipe (write end); 5 the container's run directory (RUN/containers/ID);
- *   6 the exit directory (RUN/exits); 7 and up: descriptors that the spec hands to the workload.
+ * Descriptors at start:
+ *   0, 1      /dev/null
+ *   2         the daemon's stderr (until the workload has started, then /dev/null)
+ *   3         a memfd with the spec
+ *   4         the report pipe (write end)
+ *   5         the container's run directory (RUN/containers/ID)
+ *   6         the exit directory (RUN/exits)
+ *   7 and up  descriptors that the spec hands to the workload
  *
- * The spec is text of NUL terminated fields `key=value`, in any order, repeated keys in order; at most MONITOR_SPEC_MAX_BYTES:
- *   id=ID                         container id: name of the exit file
- *   mode=runtime | vmm            runtime: run argv, it detaches a workload and writes its pid to `pid` in the run directory
- *                                 vmm: argv is the workload itself, to be jailed and executed by descriptor program_fd
- *   arg=... env=...               of the program; repeated
- *   program=PATH                  mode runtime
- *   program_fd=N                  mode vmm
- *   fd=FROM:TO                    vmm: descriptor FROM of the monitor becomes TO (3 to 199) of the workload; repeated
- *   log=PATH                      CRI log file (absolute; its directory exists); none: output is drained and dropped
- *   log_line_max=BYTES
- *   tty=1 stdin=1 stdin_once=1    tty: the runtime is given --console-socket by the monitor's own argument placeholder "@console@"
- *                                 in an arg, replaced with the path of the socket (in the run directory)
- *   cgroup=PATH                   directories (absolute, one per hierarchy that counts) the vmm is put into before exec; repeated
- *   cgroup_memory=PATH            where OOM is read from (memory.events or memory.oom_control); the monitor looks before and after
- *                                 In the same way "@log@" in an arg becomes the path of runtime.log in the run directory: give the runtime
- *                                 `--log=@log@ --log-format=json`; the last message there is the text of a failed start's report
- *   timeout_ms=N                  for the start (runtime's exit, VMM's exec)
- *   uid= gid= nofile= fsize= new_pid_ns=1    the jail (vmm)
- *   netns=FD                      vmm: network namespace to enter before the jail closes (descriptor); none: a fresh, empty one. One empty
- *                                 namespace made by the daemon and given to all guests is cheaper and as closed.
- *   kill_on_start_failure=1       whatever the runtime left behind is killed (after a timeout, always)
- *   cgroup_kill=PATH              cgroup directories whose processes are killed with it; repeated
- *   oom_score_adj=N               of the workload (vmm); clamped when the host refuses
+ * The spec is text of NUL terminated fields `key=value`, in any order, repeated keys in order; at
+ * most MONITOR_SPEC_MAX_BYTES. (r) marks keys that may be repeated.
+ *   id=ID                  container id: name of the exit file
+ *   mode=runtime           run argv; it detaches a workload and writes its pid to `pid` in the run
+ *                          directory
+ *   mode=vmm               argv is the workload itself, to be jailed and executed by program_fd
+ *   arg=TEXT env=TEXT      of the program (r)
+ *   program=PATH           mode runtime
+ *   program_fd=N           mode vmm
+ *   fd=FROM:TO             vmm: descriptor FROM of the monitor becomes TO (3 to 199) of the
+ *                          workload (r)
+ *   log=PATH               CRI log file (absolute; its directory exists); none: output is drained
+ *                          and dropped
+ *   log_line_max=BYTES     where a longer line of output is cut into partial records
+ *   tty=1                  the runtime is given a terminal: see "@console@" below
+ *   stdin=1 stdin_once=1   clients may write to stdin; it closes with the first of them
+ *   timeout_ms=N           for the start (runtime's exit, VMM's exec)
+ *   kill_on_start_failure=1  whatever the runtime left behind is killed (after a timeout, always)
+ *   cgroup=PATH            directories (absolute, one per hierarchy that counts) that the vmm is
+ *                          put into before exec (r)
+ *   cgroup_memory=PATH     where OOM is read from (memory.events or memory.oom_control); the
+ *                          monitor looks before and after
+ *   cgroup_kill=PATH       cgroup directories whose processes are killed with it (r)
+ *   oom_score_adj=N        of the workload (vmm); clamped when the host refuses
+ *   uid= gid= nofile= fsize= new_pid_ns=1
+ *                          the jail (vmm)
+ *   netns=FD               vmm: descriptor of the network namespace to enter before the jail
+ *                          closes; none: a fresh, empty one. One empty namespace made by the
+ *                          daemon and given to all guests is cheaper and as closed.
+ *
+ * Placeholders in an arg, replaced by the monitor with a path in the run directory:
+ *   @console@   the socket on which the runtime hands over the terminal (--console-socket)
+ *   @log@       runtime.log: give the runtime `--log=@log@ --log-format=json`; the last message
+ *               there is the text of a failed start's report
  *
  * Report (fd 4), one message, then the descriptor is closed:
- *   "ok PID START_TIME\n" when the workload runs (runtime: its detached process; vmm: exec has happened), or
- *   "error CODE text...\n" with an errno or 0 and the words of the runtime; the monitor then writes no exit file and ends.
+ *   "ok PID START_TIME\n"   the workload runs (runtime: its detached process; vmm: exec is done)
+ *   "error CODE text...\n"  with an errno or 0 and the words of the runtime; the monitor then
+ *                           writes no exit file and ends
  *
- * Exit file RUN/exits/ID, written to a temporary name, renamed, and only then announced by the monitor's end:
- *   "code N\nsignal N\nfinished NANOSECONDS_SINCE_1970\noom 0|1\nmessage TEXT\n"; signal 0 when it exited. All output is in the log by then.
- * TEXT: of a VMM that failed the last line of its stderr; whether and why log records were lost. The temporary name begins with a dot
- * and exists, with its room reserved, from the start on. `oom 1`: the kernel killed in cgroup_memory while the workload ran.
+ * Exit file RUN/exits/ID, written to a temporary name, renamed, and only then announced by the
+ * monitor's end:
+ *   "code N\nsignal N\nfinished NANOSECONDS_SINCE_1970\noom 0|1\nmessage TEXT\n"
+ * signal is 0 when it exited; `oom 1`: the kernel killed in cgroup_memory while the workload ran;
+ * TEXT: of a VMM that failed the last line of its stderr; whether and why log records were lost.
+ * All output is in the log by then. The temporary name begins with a dot and exists, with its room
+ * reserved, from the start on.
  *
  * Signals: TERM, INT, HUP, QUIT, USR1, USR2 to the monitor are ignored; end the workload instead.
  *
- * Control socket: SOCK_SEQPACKET, `ctl` in the run directory, mode 0600, at most MONITOR_CLIENTS_MAX clients; a message is one of
- *   "reopen"              -> "ok" or "error TEXT": the log file has been opened anew (the new file exists)
- *   "ping"                -> "ok PID START_TIME"
- *   "resize W H"          -> "ok"
- *   "stat"               -> "ok log_bytes N dropped_bytes N"
- *   "attach IN"           -> "ok", then the connection carries stdio: frames of one channel byte (1 stdout, 2 stderr) + data to the client,
- *                            data with channel byte 0 from the client to stdin (IN = 1); an empty channel-0 frame closes stdin
+ * Control socket: SOCK_SEQPACKET, `ctl` in the run directory, mode 0600, at most
+ * MONITOR_CLIENTS_MAX clients; a message is one of
+ *   "reopen"      -> "ok" or "error TEXT": the log file was opened anew (the new file exists)
+ *   "ping"        -> "ok PID START_TIME"
+ *   "resize W H"  -> "ok"
+ *   "stat"        -> "ok log_bytes N dropped_bytes N"
+ *   "attach IN"   -> "ok", then the connection carries stdio: to the client frames of one channel
+ *                    byte (1 stdout, 2 stderr) and data; from the client to stdin (IN = 1) channel
+ *                    byte 0 and data; an empty channel-0 frame closes stdin
  */
 #ifndef UNICRI_SANDBOX_MONITOR_H
 #define UNICRI_SANDBOX_MONITOR_H
 
-#define MONITOR_SPEC_FD        3
-#define MONITOR_REPORT_FD      4
-#define MONITOR_RUN_DIR_FD     5
-#define MONITOR_EXIT_DIR_FD    6
-#define MONITOR_FIRST_FD       7
-#define MONITOR_SPEC_MAX_BYTES 4194304
-#define MONITOR_REPORT_MAX_BYTES 4096
+#define MONITOR_SPEC_FD     3
+#define MONITOR_REPORT_FD   4
+#define MONITOR_RUN_DIR_FD  5
+#define MONITOR_EXIT_DIR_FD 6
+#define MONITOR_FIRST_FD    7
+
+#define MONITOR_SPEC_MAX_BYTES    4194304
+#define MONITOR_REPORT_MAX_BYTES  4096
 #define MONITOR_MESSAGE_MAX_BYTES (32 * 1024 + 1)
-#define MONITOR_CLIENTS_MAX    16
-#define MONITOR_CONTROL_NAME   "ctl"
-#define MONITOR_PID_NAME       "pid"
-#define MONITOR_CONSOLE_NAME   "console"     /* socket in the run directory while a runtime starts a terminal's owner */
-#define MONITOR_RUNTIME_LOG_NAME "runtime.log" /* of the runtime, in the run directory; removed before each start */
-#define MONITOR_EXIT_TMP_PREFIX "."          /* names in the exit directory that watchers ignore */
+#define MONITOR_CLIENTS_MAX       16
+
+/* In the run directory: the socket of a runtime that starts a terminal's owner exists only then;
+ * the runtime's log is removed before each start. */
+#define MONITOR_CONTROL_NAME     "ctl"
+#define MONITOR_PID_NAME         "pid"
+#define MONITOR_CONSOLE_NAME     "console"
+#define MONITOR_RUNTIME_LOG_NAME "runtime.log"
+
+/* Names in the exit directory that watchers ignore. */
+#define MONITOR_EXIT_TMP_PREFIX "."
 
 #endif

@@ -42,8 +42,9 @@ static bool is_cgroup2(const char *path)
 }
 
 /*
- * Open what the child needs: the v2 directory to be born in, and `tasks` of the others. A write of "0" there moves the writer,
- * which has one thread, without the lock that a write to cgroup.procs takes: that one waits for the kernel's grace period.
+ * Open what the child needs: the v2 directory to be born in, and `tasks` of the others. A write of
+ * "0" there moves the writer, which has one thread, without the lock that a write to cgroup.procs
+ * takes: that one waits for the kernel's grace period.
  */
 static int open_cgroups(const struct monitor *m, int *ret_birth, int *fds, size_t *ret_n,
                         struct fault *f)

@@ -403,10 +403,10 @@ void fixture_assert_clean(struct fixture *f)
         autojson *o = json_loads(text, 0, NULL);
 
         /* The VMMs' empty namespace stays as long as the daemon's run directory. */
-        json_object_foreach(o, key, value) left +=
-            str_eq(key, "mounts") && json_integer_value(value) == 1
-                ? 0
-                : (size_t)json_integer_value(value);
+        json_object_foreach (o, key, value)
+            left += str_eq(key, "mounts") && json_integer_value(value) == 1
+                        ? 0
+                        : (size_t)json_integer_value(value);
         if (left + count_leases(f) == 0)
             return;
         if (deadline_passed(deadline))

@@ -95,9 +95,9 @@ static json_t *mount_at(json_t *o, const char *target)
     size_t i;
     json_t *m;
 
-    json_array_foreach(
-        get(o, "mounts"), i,
-        m) if (str_eq(json_string_value(json_object_get(m, "destination")), target)) return m;
+    json_array_foreach (get(o, "mounts"), i, m)
+        if (str_eq(json_string_value(json_object_get(m, "destination")), target))
+            return m;
     return NULL;
 }
 
@@ -106,8 +106,9 @@ static bool has_option(json_t *m, const char *option)
     size_t i;
     json_t *v;
 
-    json_array_foreach(json_object_get(m, "options"), i,
-                       v) if (str_eq(json_string_value(v), option)) return true;
+    json_array_foreach (json_object_get(m, "options"), i, v)
+        if (str_eq(json_string_value(v), option))
+            return true;
     return false;
 }
 
@@ -116,11 +117,10 @@ static const char *ns_path(json_t *o, const char *type)
     size_t i;
     json_t *n;
 
-    json_array_foreach(get(o, "linux.namespaces"), i,
-                       n) if (str_eq(json_string_value(json_object_get(n, "type")),
-                                     type)) return json_object_get(n, "path")
-        ? json_string_value(json_object_get(n, "path"))
-        : "new";
+    json_array_foreach (get(o, "linux.namespaces"), i, n)
+        if (str_eq(json_string_value(json_object_get(n, "type")), type))
+            return json_object_get(n, "path") ? json_string_value(json_object_get(n, "path"))
+                                              : "new";
     return "none";
 }
 
@@ -233,8 +233,7 @@ static void mounts(void **state)
 
     size_t data = 0, deep = 0, hosts = 0;
 
-    json_array_foreach(get(o, "mounts"), i, m)
-    {
+    json_array_foreach (get(o, "mounts"), i, m) {
         const char *target = json_string_value(json_object_get(m, "destination"));
 
         data = str_eq(target, "/data") ? i : data;
