@@ -358,3 +358,50 @@ func rawURL(t testing.TB, c *h.Ctr) string {
 	}
 	return r.Url
 }
+
+type stuck struct{ c chan struct{} }
+
+func (s stuck) Write(b []byte) (int, error) {
+	<-s.c
+	return len(b), nil
+}
+
+// TestStalledClient: one that takes nothing neither grows the server nor holds up others, and its end ends its command.
+func TestStalledClient(t *testing.T) {
+	n := h.NewNode(t, h.NodeOptions{})
+	n.Pull(t, h.BusyboxRef)
+	p := n.RunPod(t, "stalled")
+	c := p.Sh(t, "c", "sleep 1000")
+	rss := func() int {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", n.Pid()))
+		pages, _ := strconv.Atoi(strings.Fields(string(b))[1])
+		return pages * os.Getpagesize() >> 20
+	}
+	before := rss()
+	s := stuck{make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		executor(t, "spdy", execURL(t, c, false, false, "cat", "/dev/zero")).StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: s, Stderr: io.Discard})
+		close(done)
+	}()
+	eventually(t, "the command runs", func() bool {
+		return strings.Contains(c.Exec(t, "sh", "-c", "cat /proc/[0-9]*/cmdline"), "cat\x00/dev/zero")
+	})
+	time.Sleep(2 * time.Second)
+	var out bytes.Buffer
+	err := run(t, executor(t, "spdy", execURL(t, c, false, false, "echo", "others go on")), remotecommand.StreamOptions{Stdout: &out, Stderr: io.Discard}, 10*time.Second)
+	if err != nil || out.String() != "others go on\n" {
+		t.Errorf("beside a stalled client: %v, %q", err, &out)
+	}
+	if after := rss(); after > before+32 {
+		t.Errorf("the server grew from %d to %d MiB", before, after)
+	}
+	cancel()
+	close(s.c)
+	<-done
+	eventually(t, "the command has gone", func() bool {
+		return !strings.Contains(c.Exec(t, "sh", "-c", "cat /proc/[0-9]*/cmdline"), "cat\x00/dev/zero")
+	})
+	p.Remove(t)
+}
