@@ -80,11 +80,12 @@ static int next_hop(const struct hop *from, const char *location, struct hop *re
     struct hop to = {0};
     to.url = location && location[0] ? resolve_url(from->url, location) : NULL;
     struct err why = ERR_INIT;
+    int r = -1;
     if (!to.url)
         (void)err_set(&why, ERR_INVALID, "no usable Location");
-    else if (http_url_host(to.url, &to.https, &to.authority, &why) == 0 && from->https && !to.https)
-        (void)err_set(&why, ERR_DENIED, "from https to http");
-    if (why.code != ERR_NONE) {
+    else if (http_url_host(to.url, &to.https, &to.authority, &why) == 0)
+        r = from->https && !to.https ? err_set(&why, ERR_DENIED, "from https to http") : 0;
+    if (r < 0) {
         free(to.url);
         free(to.authority);
         return err_set(err, ERR_DENIED, "registry '%s': redirect refused: %s", from->authority,
@@ -104,12 +105,12 @@ static void hop_done(struct hop *h)
 int http_perform(struct http *h, const struct http_request *req, struct http_response *ret,
                  struct err *err)
 {
-    struct hop hop = {.url = xstrdup(req->url)};
     autofree char *origin = NULL;
     bool origin_https = false;
-    int r = http_url_host(req->url, &origin_https, &origin, err);
-    hop.authority = xstrdup(r == 0 ? origin : "?");
-    hop.https = origin_https;
+    if (http_url_host(req->url, &origin_https, &origin, err) < 0)
+        return -1;
+    struct hop hop = {xstrdup(req->url), xstrdup(origin), origin_https};
+    int r = 0;
     for (int n = 0; r == 0; n++) {
         bool same = str_eq(hop.authority, origin) && hop.https == origin_https;
         bool trusted = same || (host_is_loopback(origin) && !req->guard);
