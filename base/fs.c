@@ -18,6 +18,7 @@
 
 #define READ_CHUNK_BYTES 4096
 #define OPENAT2_TRIES    16
+#define LOCK_PAUSE       (10 * NSEC_PER_MSEC)
 
 int fs_read_fd(int fd, size_t max_bytes, char **ret, size_t *ret_len, struct err *err)
 {
@@ -281,14 +282,18 @@ int fs_free_bytes(const char *path, uint64_t *ret, struct err *err)
 int fs_lock(const char *path, struct err *err)
 {
     autofd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    deadline_t deadline = deadline_in(FS_LOCK_PATIENCE);
 
     if (fd < 0)
         return err_sys(err, "open '%s'", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return TAKE_FD(fd);
-    if (errno == EWOULDBLOCK)
-        return err_set(err, ERR_STATE, "lock '%s': held by another process", path);
-    return err_sys(err, "lock '%s'", path);
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK)
+            return err_sys(err, "lock '%s'", path);
+        if (deadline_passed(deadline))
+            return err_set(err, ERR_STATE, "lock '%s': held by another process", path);
+        clock_sleep_until(deadline_in(LOCK_PAUSE));
+    }
+    return TAKE_FD(fd);
 }
 
 char *path_join(const char *a, const char *b)

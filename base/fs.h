@@ -63,7 +63,9 @@ int fs_disk_usage(int dirfd, const char *path, deadline_t deadline, uint64_t *re
 /** fs_free_bytes() - what an unprivileged writer could still write on the filesystem of `path`. */
 int fs_free_bytes(const char *path, uint64_t *ret, struct err *err) MUST_CHECK;
 /** fs_lock() - take an exclusive lock on a file (created 0600). Returns: fd to hold. Errors: STATE
- * when held by another. */
+ * when held by another, for FS_LOCK_PATIENCE: a child of a holder that was killed, between its
+ * birth and its exec, holds the lock a moment longer than the holder. May block so long. */
+#define FS_LOCK_PATIENCE (2 * NSEC_PER_SEC)
 int fs_lock(const char *path, struct err *err) MUST_CHECK;
 
 /** path_join() - "a/b"; owned by the caller. */

@@ -12,6 +12,7 @@
 
 struct daemon {
     struct config *config;
+    int run_lock; /* held while the daemon lives: what lies in run_dir is one daemon's */
     struct loop *loop;
     struct db *db;
     struct imagestore *images;

@@ -111,6 +111,22 @@ static int make_dirs(const struct config *config, struct err *err)
     return 0;
 }
 
+/* Not every two daemons meet at root_dir's lock; each would clear away what the other runs. */
+static int lock_run_dir(struct daemon *d, struct err *err)
+{
+    const char *dir = d->config->server.run_dir;
+    autofree char *path = path_join(dir, "unicri.lock");
+    struct err why = ERR_INIT;
+
+    d->run_lock = fs_lock(path, &why);
+    if (d->run_lock >= 0)
+        return 0;
+    if (why.code == ERR_STATE)
+        return err_set(err, ERR_STATE, "server.run_dir '%s': another daemon uses this directory",
+                       dir);
+    return err_set(err, why.code, "server.run_dir: %s", why.msg);
+}
+
 static int open_all(struct daemon *d, struct err *err)
 {
     const struct config *config = d->config;
@@ -122,6 +138,8 @@ static int open_all(struct daemon *d, struct err *err)
         return -1;
     if (!(d->db = db_open(config->server.root_dir, &rebuilt, err)))
         return err_wrap(err, "database");
+    if (lock_run_dir(d, err) < 0)
+        return -1;
     if (rebuilt)
         log_warn("the database was unreadable: it was moved aside and begun anew");
     if (!(d->images = imagestore_open(&config->images, config->server.root_dir, d->db, err)))
@@ -162,6 +180,7 @@ static bool close_all(struct daemon *d)
         db_close(d->db);
     if (d->loop)
         loop_free(d->loop);
+    (void)close_fd(d->run_lock);
     return true;
 }
 
@@ -203,7 +222,7 @@ static int watch_signals(struct daemon *d, struct err *err)
 
 static int serve(struct config *config)
 {
-    struct daemon daemon = {.config = config};
+    struct daemon daemon = {.config = config, .run_lock = -1};
     struct err err;
     int status = 0;
 

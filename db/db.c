@@ -14,10 +14,8 @@
 #include "base/log.h"
 #include "db/db_private.h"
 
-#define DB_NAME       "unicri.db"
-#define LOCK_NAME     "unicri.lock"
-#define LOCK_PATIENCE (2 * NSEC_PER_SEC)
-#define LOCK_PAUSE    (10 * NSEC_PER_MSEC)
+#define DB_NAME   "unicri.db"
+#define LOCK_NAME "unicri.lock"
 
 static const char *const companions[] = {"", "-wal", "-shm"};
 
@@ -107,20 +105,12 @@ static struct db_conn *open_or_rebuild(const char *path, bool *ret_rebuilt, stru
     return c;
 }
 
-/* A daemon that was killed may have left a child between its birth and its exec, which still holds
- * the lock for a moment: whoever starts the daemon again at once must not fail for that. */
 static int take_lock(const char *dir, struct err *err)
 {
     autofree char *path = path_join(dir, LOCK_NAME);
-    deadline_t deadline = deadline_in(LOCK_PATIENCE);
     struct err e = ERR_INIT;
     int fd = fs_lock(path, &e);
 
-    while (fd < 0 && e.code == ERR_STATE && !deadline_passed(deadline)) {
-        clock_sleep_until(deadline_in(LOCK_PAUSE));
-        e = ERR_INIT;
-        fd = fs_lock(path, &e);
-    }
     if (fd < 0 && e.code == ERR_STATE)
         return err_set(err, ERR_STATE, "'%s': another daemon uses this directory", dir);
     if (fd < 0)

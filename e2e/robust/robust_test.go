@@ -278,11 +278,21 @@ func TestRunc(t *testing.T) {
 // TestTwoDaemons: the second one on a directory says so and ends; the first is not disturbed.
 func TestTwoDaemons(t *testing.T) {
 	h.NeedUnicrid(t)
-	n := h.NewNode(t, h.NodeOptions{NoRegistry: true})
+	n := h.NewNode(t, h.NodeOptions{})
+	n.Pull(t, h.GuestRef("idle.spt"))
 	p := n.RunPod(t, "p")
 	out, err := exec.Command("timeout", "20", h.Bin("unicrid"), "--config", n.Config).CombinedOutput()
 	if err == nil || !bytes.Contains(out, []byte(n.Root)) || !bytes.Contains(out, []byte("another")) {
 		t.Errorf("%v: %s", err, out)
+	}
+	c := p.Run(t, "c", h.GuestRef("idle.spt"), nil)
+	out, err = exec.Command("timeout", "20", h.Bin("unicrid"), "--config", n.Config, "--set", "server.root_dir="+n.Dir+"/other",
+		"--set", "server.socket="+n.Dir+"/other.sock").CombinedOutput()
+	if err == nil || !bytes.Contains(out, []byte(n.Run)) || !bytes.Contains(out, []byte("another")) {
+		t.Errorf("with the first one's run_dir: %v: %s", err, out)
+	}
+	if s := c.Status(t); s.State != cri.ContainerState_CONTAINER_RUNNING {
+		t.Errorf("the first daemon's container: %v", s)
 	}
 	if r, err := n.RT.PodSandboxStatus(h.Ctx, p.ID, false); err != nil || r.Status.State != cri.PodSandboxState_SANDBOX_READY {
 		t.Errorf("the first daemon: %v %v", r, err)
