@@ -69,15 +69,15 @@ static pid_t read_pid(const char *path)
     return n <= 0 ? -1 : (pid_t)strtol(text, NULL, 10);
 }
 
-/* Reap whatever comes until it is `pid`. Returns: -1 when there is no such child or the time is
- * over. */
+/* Wait for one child; others that come to us meanwhile keep their status: a short command may end
+ * before its runtime. Returns: -1 when there is no such child or the time is over. */
 static int wait_for(pid_t pid, int *status)
 {
     pid_t got;
 
     do
-        got = wait(status);
-    while (got != pid && (got > 0 || errno == EINTR) && !timed_out);
+        got = waitpid(pid, status, 0);
+    while (got < 0 && errno == EINTR && !timed_out);
     return got == pid ? 0 : -1;
 }
 
