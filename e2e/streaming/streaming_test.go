@@ -368,7 +368,8 @@ func (s stuck) Write(b []byte) (int, error) {
 
 // TestStalledClient: one that takes nothing neither grows the server nor holds up others, and its end ends its command.
 func TestStalledClient(t *testing.T) {
-	n := h.NewNode(t, h.NodeOptions{})
+	// What the sanitizer keeps of freed memory is not the server's growth.
+	n := h.NewNode(t, h.NodeOptions{Env: []string{h.SanitizerOptions(":quarantine_size_mb=4:thread_local_quarantine_size_kb=64:malloc_context_size=4")}})
 	n.Pull(t, h.BusyboxRef)
 	p := n.RunPod(t, "stalled")
 	c := p.Sh(t, "c", "sleep 1000")
