@@ -279,9 +279,9 @@ int fs_free_bytes(const char *path, uint64_t *ret, struct err *err)
     return 0;
 }
 
-int fs_lock(const char *path, struct err *err)
+static int lock_open(const char *path, int flags, struct err *err)
 {
-    autofd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    autofd int fd = open(path, flags | O_CLOEXEC, 0600);
     deadline_t deadline = deadline_in(FS_LOCK_PATIENCE);
 
     if (fd < 0)
@@ -294,6 +294,16 @@ int fs_lock(const char *path, struct err *err)
         clock_sleep_until(deadline_in(LOCK_PAUSE));
     }
     return TAKE_FD(fd);
+}
+
+int fs_lock(const char *path, struct err *err)
+{
+    return lock_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, err);
+}
+
+int fs_lock_dir(const char *path, struct err *err)
+{
+    return lock_open(path, O_RDONLY | O_DIRECTORY, err);
 }
 
 char *path_join(const char *a, const char *b)

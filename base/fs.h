@@ -67,6 +67,8 @@ int fs_free_bytes(const char *path, uint64_t *ret, struct err *err) MUST_CHECK;
  * birth and its exec, holds the lock a moment longer than the holder. May block so long. */
 #define FS_LOCK_PATIENCE (2 * NSEC_PER_SEC)
 int fs_lock(const char *path, struct err *err) MUST_CHECK;
+/** fs_lock_dir() - the same on a directory that is there, on any filesystem (cgroups too). */
+int fs_lock_dir(const char *path, struct err *err) MUST_CHECK;
 
 /** path_join() - "a/b"; owned by the caller. */
 char *path_join(const char *a, const char *b);

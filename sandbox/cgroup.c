@@ -302,6 +302,17 @@ int cgroup_limit(const struct cgroups *c, const char *path, const struct linux_r
                  : cgroup_v1_limit(c, path, r, pids_max, err);
 }
 
+/* In one hierarchy, the same for everybody whatever the order of the mounts. */
+int cgroup_lock(const struct cgroups *c, const char *path, struct err *err)
+{
+    autofree char *dir = cgroup_dir(c, "memory", path);
+    autostrv char **dirs = cgroup_dirs(c, path);
+
+    if (!dir && !dirs)
+        return err_set(err, ERR_UNSUPPORTED, "cgroup '%s': no hierarchy to lock it in", path);
+    return fs_lock_dir(dir ? dir : dirs[0], err);
+}
+
 bool cgroup_exists(const struct cgroups *c, const char *path)
 {
     for (size_t i = 0; i < c->n; i++) {

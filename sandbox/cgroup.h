@@ -67,6 +67,9 @@ int cgroup_create_in(const struct cgroups *c, const char *controller, const char
  */
 int cgroup_limit(const struct cgroups *c, const char *path, const struct linux_resources *r,
                  int64_t pids_max, struct err *err) MUST_CHECK;
+/** cgroup_lock() - an exclusive lock on a cgroup that is there, across all processes of the host.
+ * Returns: an fd that holds it. Errors: STATE when another process holds it; see fs_lock(). */
+int cgroup_lock(const struct cgroups *c, const char *path, struct err *err) MUST_CHECK;
 bool cgroup_exists(const struct cgroups *c, const char *path);
 /** cgroup_populated() - is any process in it or below it? A cgroup that is not there is empty. */
 bool cgroup_populated(const struct cgroups *c, const char *path);

@@ -209,6 +209,23 @@ static int make_vmm_netns(struct engine *engine, struct err *err)
     return engine->vmm_netns_fd < 0 ? -1 : 0;
 }
 
+/* Daemons with directories of their own may still have been given one cgroup, and each would kill
+ * what the other runs. */
+static int lock_cgroup_root(struct engine *engine, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    if (cgroup_create(&engine->cgroups, engine->cgroup_root, NULL, err) < 0)
+        return -1;
+    engine->cgroup_lock_fd = cgroup_lock(&engine->cgroups, engine->cgroup_root, &why);
+    if (engine->cgroup_lock_fd >= 0)
+        return 0;
+    if (why.code == ERR_STATE)
+        return err_set(err, ERR_STATE, "runtime.cgroup_root '%s': another daemon uses this cgroup",
+                       engine->config->cgroup_root);
+    return err_set(err, why.code, "runtime.cgroup_root: %s", why.msg);
+}
+
 static int set_up(struct engine *engine, struct err *err)
 {
     const struct sandbox_config *config = engine->config;
@@ -220,8 +237,8 @@ static int set_up(struct engine *engine, struct err *err)
     engine->exec_program = beside(engine->monitor_program, "unicri-exec");
     engine->handlers = handlers_open(config, err);
     engine->cgroup_root = cgroup_parent_path(&engine->cgroups, config->cgroup_root, err);
-    if (!engine->handlers || !engine->cgroup_root || make_dirs(engine, err) < 0 ||
-        cgroup_create(&engine->cgroups, engine->cgroup_root, NULL, err) < 0)
+    if (!engine->handlers || !engine->cgroup_root ||
+        lock_cgroup_root(engine, err) < 0 || make_dirs(engine, err) < 0)
         return -1;
     if (make_vmm_netns(engine, err) < 0)
         return -1;
@@ -245,6 +262,7 @@ struct engine *engine_open(const struct sandbox_config *config, struct db *db, s
                               .images = images,
                               .loop = loop,
                               .exits_fd = -1,
+                              .cgroup_lock_fd = -1,
                               .vmm_netns_fd = -1};
     mutex_init(&engine->lock);
     cond_init(&engine->changed);
@@ -304,6 +322,7 @@ void engine_close(struct engine *engine)
     handlers_free(engine->handlers);
     cgroups_done(&engine->cgroups);
     (void)close_fd(engine->exits_fd);
+    (void)close_fd(engine->cgroup_lock_fd);
     (void)close_fd(engine->vmm_netns_fd);
     free(engine->uids);
     free(engine->cgroup_root);

@@ -71,6 +71,7 @@ struct engine {
     char *rootfs_dir; /* below root_dir: writable layers */
     char *reserve_file;
     int exits_fd;
+    int cgroup_lock_fd; /* held for life: the census takes what is in cgroup_root for its own */
     int vmm_netns_fd; /* one empty network namespace for all VMMs */
 
     struct mutex lock;

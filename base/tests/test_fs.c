@@ -260,8 +260,13 @@ static void locks(void **state)
 {
     autofree char *path = path_join(*state, "lock");
     struct err err = ERR_INIT;
-    int fd = fs_lock(path, &err);
+    int fd = fs_lock_dir(*state, &err);
 
+    assert_true(fd >= 0);
+    assert_err(fs_lock_dir(*state, &err), err, ERR_STATE, "held by another");
+    (void)close(fd);
+    assert_err(fs_lock_dir(path, &err), err, ERR_NOT_FOUND, "No such file");
+    fd = fs_lock(path, &err);
     assert_true(fd >= 0);
     assert_err(fs_lock(path, &err), err, ERR_STATE, "held by another");
     (void)close(fd);

@@ -291,6 +291,11 @@ func TestTwoDaemons(t *testing.T) {
 	if err == nil || !bytes.Contains(out, []byte(n.Run)) || !bytes.Contains(out, []byte("another")) {
 		t.Errorf("with the first one's run_dir: %v: %s", err, out)
 	}
+	out, err = exec.Command("timeout", "20", h.Bin("unicrid"), "--config", n.Config, "--set", "server.root_dir="+n.Dir+"/other",
+		"--set", "server.run_dir="+n.Dir+"/other-run", "--set", "server.socket="+n.Dir+"/other.sock").CombinedOutput()
+	if err == nil || !bytes.Contains(out, []byte("runtime.cgroup_root")) || !bytes.Contains(out, []byte("another")) {
+		t.Errorf("with the first one's cgroup: %v: %s", err, out)
+	}
 	if s := c.Status(t); s.State != cri.ContainerState_CONTAINER_RUNNING {
 		t.Errorf("the first daemon's container: %v", s)
 	}

@@ -68,6 +68,26 @@ static void make_kill_remove(void **state)
     assert_false(cgroup_populated(&cgroups, path));
 }
 
+static void locked_by_one(void **state)
+{
+    autofree char *path = xasprintf("%s/lock", root);
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_err(cgroup_lock(&cgroups, path, &err), err, ERR_NOT_FOUND, "lock");
+    assert_ok(cgroup_create(&cgroups, path, NULL, &err), err);
+
+    int fd = cgroup_lock(&cgroups, path, &err);
+
+    assert_true(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC);
+    assert_err(cgroup_lock(&cgroups, path, &err), err, ERR_STATE, "another process");
+    (void)close(fd);
+    fd = cgroup_lock(&cgroups, path, &err);
+    assert_true(fd >= 0);
+    assert_ok(cgroup_remove(&cgroups, path, deadline_in(NSEC_PER_SEC), &err), err);
+    (void)close(fd);
+}
+
 static void limits(void **state)
 {
     autofree char *path = xasprintf("%s/l", root), *dir = NULL, *text = NULL;
@@ -126,6 +146,7 @@ static void versions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(make_kill_remove), cmocka_unit_test(limits),
+                                       cmocka_unit_test(locked_by_one),
                                        in_dir(versions)};
     struct err err = ERR_INIT;
 
