@@ -5,12 +5,17 @@
  * A stop is not a job but a state: the first one moves RUNNING to STOPPING and sends the signal;
  * every one, the later ones too, may bring `kill_at` nearer and waits for EXITED. Whoever sees
  * kill_at pass sends SIGKILL; when all callers have left, a timer does. EXITED comes from exits.c,
- * or from here when not even SIGKILL ends it.
+ * or from here when not even SIGKILL ends it, or its monitor does not tell.
  */
 #include <signal.h>
 
 #include "base/log.h"
+#include "sandbox/exits.h"
 #include "sandbox/runtime.h"
+
+#define EMPTY_LOOK (250 * NSEC_PER_MSEC)
+/* A monitor reads its workload's streams for at most 2 s more (DRAIN_HARD_MS). */
+#define EMPTY_PATIENCE (5 * NSEC_PER_SEC / 2)
 
 static void kill_workload(struct container *c)
 {
@@ -62,17 +67,37 @@ void container_kill_begin(struct container *c)
         kill_workload(c);
 }
 
-void container_wait_exited(struct container *c, deadline_t deadline)
+/* Returns: whether it is not STOPPING any more. */
+static bool wait_until(struct container *c, deadline_t until)
 {
     struct engine *engine = c->engine;
-    bool in_time = true;
+    bool in_time = true, ended;
 
     mutex_lock(&engine->lock);
     while (c->state == CONTAINER_STOPPING && in_time)
-        in_time = cond_wait(&engine->changed, &engine->lock, deadline);
-    in_time = c->state != CONTAINER_STOPPING;
+        in_time = cond_wait(&engine->changed, &engine->lock, until);
+    ended = c->state != CONTAINER_STOPPING;
     mutex_unlock(&engine->lock);
-    if (!in_time)
+    return ended;
+}
+
+/* A monitor whose cgroup has been empty for so long, and that has left no exit file, hears nothing
+ * more. */
+void container_wait_exited(struct container *c, deadline_t deadline)
+{
+    deadline_t patience = DEADLINE_NEVER;
+
+    while (!deadline_passed(deadline)) {
+        if (wait_until(c, deadline_min(deadline, deadline_in(EMPTY_LOOK))))
+            return;
+        if (cgroup_populated(&c->engine->cgroups, c->cgroup))
+            patience = DEADLINE_NEVER;
+        else if (patience == DEADLINE_NEVER)
+            patience = deadline_in(EMPTY_PATIENCE);
+        else if (deadline_passed(patience))
+            exits_deaf(c);
+    }
+    if (!wait_until(c, deadline))
         container_set_exited(c, clock_wall(), 128 + SIGKILL, "Unkillable",
                              "the kernel did not end its processes in time");
 }

@@ -4,6 +4,7 @@
 #include "sandbox/engine.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/fs.h"
@@ -133,6 +134,12 @@ static void on_tick(void *arg)
     (void)engine_background(arg, tick_work, NULL);
 }
 
+static void on_child_signal(void *arg, int signo)
+{
+    (void)signo;
+    exits_child_ended(arg);
+}
+
 /* ------------------------------------------------------------ open and close */
 
 /* A program named in the configuration, or the one beside the daemon. */
@@ -237,8 +244,8 @@ static int set_up(struct engine *engine, struct err *err)
     engine->exec_program = beside(engine->monitor_program, "unicri-exec");
     engine->handlers = handlers_open(config, err);
     engine->cgroup_root = cgroup_parent_path(&engine->cgroups, config->cgroup_root, err);
-    if (!engine->handlers || !engine->cgroup_root ||
-        lock_cgroup_root(engine, err) < 0 || make_dirs(engine, err) < 0)
+    if (!engine->handlers || !engine->cgroup_root || lock_cgroup_root(engine, err) < 0 ||
+        make_dirs(engine, err) < 0)
         return -1;
     if (make_vmm_netns(engine, err) < 0)
         return -1;
@@ -272,7 +279,8 @@ struct engine *engine_open(const struct sandbox_config *config, struct db *db, s
     STAILQ_INIT(&engine->ending);
     engine->jobs = jobs_new();
     engine->debts = debts_new();
-    if (set_up(engine, err) < 0 || recover(engine, err) < 0 || exits_watch(engine, err) < 0) {
+    if (set_up(engine, err) < 0 || recover(engine, err) < 0 || exits_watch(engine, err) < 0 ||
+        loop_signal(loop, SIGCHLD, on_child_signal, engine, err) < 0) {
         (void)err_wrap(err, "pods and containers");
         engine_close(engine);
         return NULL;

@@ -72,7 +72,7 @@ struct engine {
     char *reserve_file;
     int exits_fd;
     int cgroup_lock_fd; /* held for life: the census takes what is in cgroup_root for its own */
-    int vmm_netns_fd; /* one empty network namespace for all VMMs */
+    int vmm_netns_fd;   /* one empty network namespace for all VMMs */
 
     struct mutex lock;
     struct cond changed;
@@ -84,6 +84,7 @@ struct engine {
     struct background_head queue; /* work for the pool that has not begun */
     size_t background;            /* that has begun and not ended */
     struct ending_head ending; /* monitors of ours that have done their work and are about to end */
+    atomic_bool child_ended;   /* a look at the monitors is under way: see exits_child_ended() */
     bool closing;
     bool reserve_released;
     struct debts *debts; /* owed DELs: see network.h */

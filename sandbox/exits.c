@@ -9,10 +9,13 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "sandbox/monitor_client.h"
 #include "sandbox/runtime.h"
 
 #define EXIT_FILE_MAX_BYTES 4096
 #define EXIT_CODE_UNKNOWN   255
+#define MONITOR_END_TIMEOUT NSEC_PER_SEC
+#define CHILD_END_PAUSE     (200 * NSEC_PER_MSEC) /* ends that come together are looked at once */
 
 /* A workload may end before its start has been recorded: its end is told after that. */
 static void wait_started(struct container *c)
@@ -160,7 +163,7 @@ void exits_scan(struct engine *engine)
 
 /* ------------------------------------------------------------------ reconcile */
 
-void exits_lost(struct container *c, const char *message)
+static void lost(struct container *c, bool killed, const char *message)
 {
     struct engine *engine = c->engine;
     bool lived = cgroup_populated(&engine->cgroups, c->cgroup);
@@ -170,10 +173,36 @@ void exits_lost(struct container *c, const char *message)
     log_warn("container %s: %s%s", c->id, message, lived ? "; killing what is left of it" : "");
     if (cgroup_kill(&engine->cgroups, c->cgroup, deadline_in(KILL_TIMEOUT), &err) < 0)
         log_error("container %s: %s", c->id, err.msg);
-    container_set_exited(c, clock_wall(), lived ? 128 + SIGKILL : EXIT_CODE_UNKNOWN, "Unknown",
-                         message);
+    container_set_exited(c, clock_wall(), killed || lived ? 128 + SIGKILL : EXIT_CODE_UNKNOWN,
+                         "Unknown", message);
     monitor_done(c);
     container_reap_later(c);
+}
+
+void exits_lost(struct container *c, const char *message)
+{
+    lost(c, false, message);
+}
+
+/* A stopped process dies of SIGKILL too. It may have written the file at the last moment. */
+void exits_deaf(struct container *c)
+{
+    struct engine *engine = c->engine;
+    autopidref p = PIDREF_NONE;
+    struct process monitor;
+    struct err err = ERR_INIT;
+
+    mutex_lock(&engine->lock);
+    monitor = c->monitor;
+    mutex_unlock(&engine->lock);
+    if (monitor.pid && pidref_open(monitor.pid, monitor.start_time, &p, &err) == 0 &&
+        (pidref_kill(&p, SIGKILL, &err) < 0 ||
+         pidref_wait_gone(&p, deadline_in(MONITOR_END_TIMEOUT), &err) < 0))
+        log_warn("container %s: end its monitor: %s", c->id, err.msg);
+    if (!exits_take(c))
+        lost(c, true,
+             "it was killed, and its monitor, which did not answer, had to be too: the "
+             "exit status is lost");
 }
 
 /* Dead monitor first, exit file second: the file is written before the end. */
@@ -192,6 +221,36 @@ static void reconcile_one(struct container *c)
     if (process_alive(&monitor) || exits_take(c))
         return;
     exits_lost(c, "its monitor ended without an exit status");
+}
+
+static void child_work(struct engine *engine, void *arg)
+{
+    (void)arg;
+    exits_reconcile(engine);
+}
+
+/* On the loop: most ends are of other children, or of monitors that have left their files. */
+static void child_timer(void *arg)
+{
+    struct engine *engine = arg;
+    struct container *c;
+    bool ended = false;
+
+    atomic_store(&engine->child_ended, false);
+    mutex_lock(&engine->lock);
+    TAILQ_FOREACH (c, &engine->containers, link)
+        ended = ended || (c->monitor_is_child &&
+                          (c->state == CONTAINER_RUNNING || c->state == CONTAINER_STOPPING) &&
+                          monitor_ended(&c->monitor));
+    mutex_unlock(&engine->lock);
+    if (ended)
+        (void)engine_background(engine, child_work, NULL);
+}
+
+void exits_child_ended(struct engine *engine)
+{
+    if (!atomic_exchange(&engine->child_ended, true))
+        loop_every(engine->loop, CHILD_END_PAUSE, 0, child_timer, engine);
 }
 
 void exits_reconcile(struct engine *engine)

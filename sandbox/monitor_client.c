@@ -190,6 +190,16 @@ bool monitor_reap(const struct process *monitor, deadline_t deadline)
     }
 }
 
+bool monitor_ended(const struct process *monitor)
+{
+    siginfo_t info = {0};
+
+    if (monitor->pid <= 0)
+        return false;
+    return waitid(P_PID, (id_t)monitor->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+           info.si_pid == monitor->pid;
+}
+
 void monitor_kill(const struct process *monitor, bool is_child, deadline_t deadline)
 {
     autopidref p = PIDREF_NONE;

@@ -53,6 +53,8 @@ int monitor_spawn(struct engine *engine, const char *id, const char *run_dir,
 /** monitor_reap() - take the end of a monitor that is our child; waits a little for it. Returns:
  * true when it has been reaped. */
 bool monitor_reap(const struct process *monitor, deadline_t deadline);
+/** monitor_ended() - a monitor that is our child has ended, reaped or not. One system call. */
+bool monitor_ended(const struct process *monitor);
 /** monitor_find() - the monitor of a container by its command line, when no row knows its pid.
  * Returns: false when there is none. */
 bool monitor_find(const char *id, struct process *ret);

@@ -456,13 +456,45 @@ static void lost_monitor(void **state)
     mutex_lock(&f->engine->lock);
     monitor = ((struct container *)idmap_get(&f->engine->containers_by_id, id))->monitor;
     mutex_unlock(&f->engine->lock);
+
+    nsec_t begin = clock_mono();
+
     assert_int_equal(kill(monitor.pid, SIGKILL), 0);
-    while (process_alive(&monitor))
-        clock_sleep_until(deadline_in(NSEC_PER_MSEC));
-    exits_reconcile(f->engine);
     fixture_wait(f, id, CONTAINER_EXITED, &v);
+    assert_true(clock_mono() - begin < 3 * NSEC_PER_SEC); /* the tick alone would take longer */
     assert_string_equal(v.reason, "Unknown");
+    assert_int_equal(v.exit_code, 137);
     container_view_done(&v);
+    remove_pod(f, pod);
+}
+
+/* A monitor that is stopped cannot tell that its workload was killed. */
+static void deaf_monitor(void **state)
+{
+    struct fixture *f = *state;
+    struct container_view v;
+    struct process monitor;
+    struct err err = ERR_INIT;
+    char pod[65], id[65];
+
+    run_pod(f, "deaf", false, pod);
+    create(f, fixture_container(pod, "c", "while :; do sleep 1; done"), id);
+    start(f, id);
+    mutex_lock(&f->engine->lock);
+    monitor = ((struct container *)idmap_get(&f->engine->containers_by_id, id))->monitor;
+    mutex_unlock(&f->engine->lock);
+    assert_int_equal(kill(monitor.pid, SIGSTOP), 0);
+
+    nsec_t begin = clock_mono();
+
+    assert_ok(container_stop(f->engine, id, 100 * NSEC_PER_MSEC, NULL, &err), err);
+    assert_true(clock_mono() - begin < 7 * NSEC_PER_SEC);
+    fixture_wait(f, id, CONTAINER_EXITED, &v);
+    assert_int_equal(v.exit_code, 137);
+    assert_string_equal(v.reason, "Unknown");
+    assert_non_null(strstr(v.message, "exit status is lost"));
+    container_view_done(&v);
+    assert_false(process_alive(&monitor));
     remove_pod(f, pod);
 }
 
@@ -598,6 +630,7 @@ int main(void)
         T(out_of_memory),
         T(restart),
         T(lost_monitor),
+        T(deaf_monitor),
         T(unikernel),
         T(in_parallel),
     };
