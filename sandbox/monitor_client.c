@@ -97,6 +97,8 @@ static int parse_report(char *text, struct process *ret, struct err *err)
     (void)scan_text(&p, " ");
     if (code == ETIMEDOUT)
         return err_set(err, ERR_DEADLINE, "%s", p);
+    if (code == EMFILE || code == ENFILE || code == ENOMEM || code == ENOSPC || code == EDQUOT)
+        return err_set(err, ERR_EXHAUSTED, "%s", p);
     return err_set(err, ERR_INTERNAL, "%s", p);
 }
 

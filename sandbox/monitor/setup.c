@@ -122,6 +122,8 @@ static int open_error_pipe(struct monitor *m, struct fault *f)
         return fault(f, errno, "create pipe", NULL);
     m->error_fd = p[0];
     m->child_error_fd = fcntl(p[1], F_DUPFD_CLOEXEC, HIGH_FD);
+    if (m->child_error_fd < 0 && errno == EINVAL)
+        return fault(f, EMFILE, "the limit of open files (RLIMIT_NOFILE) is below 257", NULL);
     close(p[1]);
     return m->child_error_fd < 0 ? fault(f, errno, "create pipe", NULL) : 0;
 }
@@ -137,7 +139,7 @@ int setup(struct monitor *m, struct fault *f)
         return -1;
     close_strangers(m);
     if (open_signals(m, f) < 0 || exitfile_reserve(m, f) < 0 ||
-        log_open(&m->log, m->spec.log, m->spec.log_line_max, f) < 0)
+        log_open(&m->log, m->spec.log_dir, m->spec.log, m->spec.log_line_max, f) < 0)
         return -1;
     if (control_open(m, f) < 0 || stdio_open(m, f) < 0 || open_error_pipe(m, f) < 0)
         return -1;

@@ -7,6 +7,7 @@
 
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 static void exit_status_is_the_workloads(void **state)
 {
@@ -276,7 +277,8 @@ static void exit_file_with_a_full_log_disk(void **state)
     (void)mkdir(rig_path(&rig, "small"), 0700);
     small = xstrdup(rig_path(&rig, "small"));
     assert_int_equal(mount("tmpfs", small, "tmpfs", 0, "size=64k"), 0);
-    rig_field(&rig, "log", rig_path(&rig, "small/log"));
+    rig_field(&rig, "log_dir", small);
+    rig_field(&rig, "log", "log");
     rig_runtime(
         &rig,
         "detach sh -c 'yes 0123456789abcdef | head -n 100000; echo finished > $RUN/finished'");
@@ -294,6 +296,22 @@ static void exit_file_with_a_full_log_disk(void **state)
     }
     assert_int_equal(umount(small), 0);
     free(small);
+}
+
+static void too_few_descriptors(void **state)
+{
+    struct rlimit limit, low;
+    struct rig rig;
+
+    rig_open(&rig, state, "c16", "runtime");
+    rig_runtime(&rig, "detach true");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = (struct rlimit){.rlim_cur = 200, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    rig_start(&rig);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_true(str_has_prefix(rig.report, "error 24 the limit of open files (RLIMIT_NOFILE)"));
+    assert_int_equal(waitpid(rig.monitor, NULL, 0), rig.monitor);
 }
 
 static int private_mounts(void **state)
@@ -323,6 +341,7 @@ int main(void)
         in_dir(runtime_dies_with_its_monitor),
         in_dir(nothing_leaks_to_the_workload),
         in_dir(exit_file_with_a_full_log_disk),
+        in_dir(too_few_descriptors),
     };
 
     return cmocka_run_group_tests(tests, private_mounts, NULL);
