@@ -29,15 +29,35 @@ static int check_log_path(const struct container_spec *spec, struct err *err)
     return 0;
 }
 
+/* Others may write to the log directory: below it no symbolic link is followed. */
 static int make_log_dir(const struct container *c, struct err *err)
 {
-    autofree char *dir = xstrdup(c->log_path);
-    char *slash = strrchr(dir, '/');
+    const char *base = c->pod->spec->log_directory;
+    autofree char *path = xstrdup(c->spec->log_path);
+    char *save = NULL, *name = strtok_r(path, "/", &save), *next;
 
-    if (!slash || slash == dir)
+    if (!*c->log_path)
         return 0;
-    *slash = '\0';
-    return fs_mkdirs(dir, 0755, err);
+    if (fs_mkdirs(base, 0755, err) < 0)
+        return -1;
+
+    autofd int dir = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (dir < 0)
+        return err_sys(err, "log directory '%s'", base);
+    for (; name && (next = strtok_r(NULL, "/", &save)); name = next) {
+        if (fs_mkdir(dir, name, 0755, err) < 0)
+            return -1;
+
+        int sub = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        if (sub < 0)
+            return err_set(err, ERR_INVALID, "log path '%s': '%s' is not a directory",
+                           c->spec->log_path, name);
+        (void)close_fd(dir);
+        dir = sub;
+    }
+    return 0;
 }
 
 static const char *shown_reference(const struct container_spec *spec, const struct image *image)

@@ -109,8 +109,10 @@ static int monitor_up(void *object, struct err *err)
     autofree char *memory = cgroup_dir(&engine->cgroups, "memory", c->cgroup);
 
     monitor_field(&plan, "id", c->id);
-    if (*c->log_path)
-        monitor_field(&plan, "log", c->log_path);
+    if (*c->log_path) {
+        monitor_field(&plan, "log_dir", c->pod->spec->log_directory);
+        monitor_field(&plan, "log", c->spec->log_path);
+    }
     monitor_field_int(&plan, "log_line_max", (int64_t)engine->config->log_line_max);
     monitor_field_int(&plan, "timeout_ms", engine->config->runtime_timeout / NSEC_PER_MSEC);
     monitor_field(&plan, "kill_on_start_failure", "1");

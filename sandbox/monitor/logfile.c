@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,20 +18,36 @@
 static _Alignas(PAGE) char out[SPEC_LINE_MAX + HEAD_MAX_BYTES + PAGE];
 static size_t out_used;
 
-static int open_log(const char *path)
+/* Returns: an fd, or -1 with errno. */
+static int open_log(const struct logfile *log)
 {
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, 0640);
+    struct open_how how = {
+        .flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
+        .mode = 0640,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+    };
+    int dir = open(log->dir, O_PATH | O_DIRECTORY | O_CLOEXEC), fd, code;
+
+    if (dir < 0)
+        return -1;
+    fd = (int)syscall(SYS_openat2, dir, log->path, &how, sizeof(how));
+    code = errno;
+    close(dir);
+    errno = code;
+    return fd;
 }
 
-int log_open(struct logfile *log, const char *path, size_t line_max, struct fault *f)
+int log_open(struct logfile *log, const char *dir, const char *path, size_t line_max,
+             struct fault *f)
 {
-    struct text t = TEXT(log->path);
+    struct text t = TEXT(log->path), d = TEXT(log->dir);
 
     *log = (struct logfile){.fd = -1, .line_max = line_max};
     if (!path)
         return 0;
     text_str(&t, path);
-    log->fd = open_log(log->path);
+    text_str(&d, dir);
+    log->fd = open_log(log);
     return log->fd < 0 ? fault(f, errno, "open log", path) : 0;
 }
 
@@ -39,7 +57,7 @@ int log_reopen(struct logfile *log, struct fault *f)
 
     if (log->path[0] == '\0')
         return 0;
-    fd = open_log(log->path);
+    fd = open_log(log);
     if (fd < 0)
         return fault(f, errno, "open log", log->path);
     if (log->fd >= 0)

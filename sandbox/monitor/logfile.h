@@ -23,15 +23,18 @@ struct log_stream {
 };
 
 struct logfile {
-    char path[PATH_MAX]; /* "" when nothing is logged */
+    char dir[PATH_MAX];
+    char path[PATH_MAX]; /* below dir; "" when nothing is logged */
     int fd;              /* -1 when nothing is logged */
     size_t line_max;
     uint64_t written_bytes, dropped_bytes; /* of records */
     int dropped_code;                      /* errno of the last loss */
 };
 
-/** log_open() - create or append. With path NULL everything is swallowed. */
-int log_open(struct logfile *log, const char *path, size_t line_max, struct fault *f);
+/** log_open() - create or append. With path NULL everything is swallowed. `dir` may be reached by
+ * symbolic links, but below it none is followed: others may write there. */
+int log_open(struct logfile *log, const char *dir, const char *path, size_t line_max,
+             struct fault *f);
 /** log_reopen() - open the path anew; when that fails the old file stays in use. */
 int log_reopen(struct logfile *log, struct fault *f);
 /** log_chunk() - bytes as they were read. */

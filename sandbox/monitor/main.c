@@ -93,7 +93,7 @@ static void start_done(struct monitor *m)
     m->phase = PHASE_RUNNING;
     m->spec.argv = m->spec.env = NULL;
     m->spec.n_cgroups = m->spec.n_cgroup_kill = 0;
-    m->spec.log = m->spec.program = NULL;
+    m->spec.log_dir = m->spec.log = m->spec.program = NULL;
     setup_release();
     report_ok(m);
 }

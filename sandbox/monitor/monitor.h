@@ -29,8 +29,9 @@
  *   program_fd=N           mode vmm
  *   fd=FROM:TO             vmm: descriptor FROM of the monitor becomes TO (3 to 199) of the
  *                          workload (r)
- *   log=PATH               CRI log file (absolute; its directory exists); none: output is drained
- *                          and dropped
+ *   log_dir=PATH log=PATH  CRI log file: a directory (absolute), and a path below it through which
+ *                          no symbolic link is followed; its directory exists. none: output is
+ *                          drained and dropped
  *   log_line_max=BYTES     where a longer line of output is cut into partial records
  *   tty=1                  the runtime is given a terminal: see "@console@" below
  *   stdin=1 stdin_once=1   clients may write to stdin; it closes with the first of them

@@ -15,6 +15,7 @@ enum kind {
     KIND_MODE,
     KIND_ID,
     KIND_PATH,
+    KIND_BELOW,
     KIND_PATHS,
     KIND_BOOL,
     KIND_NUMBER,
@@ -39,7 +40,8 @@ static const struct key keys[] = {
     {"program", KIND_PATH, AT(program), 0, 0, 0},
     {"program_fd", KIND_FD, AT(program_fd), 0, 0, 0},
     {"fd", KIND_FD_PAIR, 0, 0, 0, 0},
-    {"log", KIND_PATH, AT(log), 0, 0, 0},
+    {"log_dir", KIND_PATH, AT(log_dir), 0, 0, 0},
+    {"log", KIND_BELOW, AT(log), 0, 0, 0},
     {"log_line_max", KIND_NUMBER, AT(log_line_max), 0, SPEC_LINE_MIN, SPEC_LINE_MAX},
     {"tty", KIND_BOOL, AT(tty), 0, 0, 0},
     {"stdin", KIND_BOOL, AT(stdin_open), 0, 0, 0},
@@ -121,6 +123,9 @@ static bool store(struct spec *spec, const struct key *key, char *value)
     case KIND_PATH:
         *(const char **)(void *)at = value;
         return value[0] == '/' && strlen(value) < PATH_MAX;
+    case KIND_BELOW:
+        *(const char **)(void *)at = value;
+        return value[0] != '/' && value[0] != '\0' && strlen(value) < PATH_MAX;
     case KIND_PATHS:
         if (*count == SPEC_CGROUPS_MAX || value[0] != '/' || strlen(value) >= PATH_MAX)
             return false;
@@ -163,6 +168,8 @@ static int check(const struct spec *spec, struct fault *f)
         return fault(f, EINVAL, "spec: key is missing", "arg");
     if (spec->mode == MODE_RUNTIME && !spec->program)
         return fault(f, EINVAL, "spec: key is missing", "program");
+    if (spec->log && !spec->log_dir)
+        return fault(f, EINVAL, "spec: key is missing", "log_dir");
     if (spec->mode != MODE_VMM)
         return 0;
     if (spec->program_fd < 0)

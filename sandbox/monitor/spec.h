@@ -31,7 +31,8 @@ struct spec {
         int from, to;
     } fds[SPEC_FDS_MAX];
     size_t n_fds;
-    const char *log; /* NULL: none */
+    const char *log_dir;
+    const char *log; /* below log_dir; NULL: none */
     size_t log_line_max;
     bool tty, stdin_open, stdin_once;
     const char *cgroups[SPEC_CGROUPS_MAX];

@@ -311,6 +311,14 @@ static void refusals(void **state)
     spec->log_path = xstrdup("../../etc/x");
     assert_err(container_create(f->engine, spec, NULL, id, &err), err, ERR_INVALID, "..");
     free(spec->log_path);
+    spec->log_path = xstrdup("link/c.log");
+
+    autofree char *link = path_join(f->dir, "logs/link"), *out = path_join(f->dir, "run/c.log");
+
+    assert_int_equal(symlink("../run", link), 0);
+    assert_err(container_create(f->engine, spec, NULL, id, &err), err, ERR_INVALID, "'link'");
+    assert_int_equal(access(out, F_OK), -1);
+    free(spec->log_path);
     spec->log_path = xstrdup("c.log");
     spec->run_as_group = (struct optional_int){true, 5};
     assert_err(container_create(f->engine, spec, NULL, id, &err), err, ERR_INVALID, "run_as_group");

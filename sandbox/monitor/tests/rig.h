@@ -57,7 +57,8 @@ static inline void rig_open(struct rig *rig, void **state, const char *id, const
     rig_field(rig, "id", id);
     rig_field(rig, "mode", mode);
     rig_field(rig, "timeout_ms", "10000");
-    rig_field(rig, "log", rig_path(rig, "log"));
+    rig_field(rig, "log_dir", rig->dir);
+    rig_field(rig, "log", "log");
 }
 
 /* A shell script as the OCI runtime; $RUN is the run directory, `detach CMD` runs the workload as a

@@ -23,7 +23,7 @@ static void open_bench(struct bench *b, void **state, size_t line_max)
     b->out = (struct log_stream){.name = "stdout", .line = line_out};
     b->err = (struct log_stream){.name = "stderr", .line = line_err};
     (void)snprintf(b->path, sizeof(b->path), "%s/log", (char *)*state);
-    assert_int_equal(log_open(&b->log, b->path, line_max, &f), 0);
+    assert_int_equal(log_open(&b->log, *state, "log", line_max, &f), 0);
 }
 
 /* The log without its time stamps, which are checked for their shape. */
@@ -142,7 +142,7 @@ static void nothing_is_logged_without_a_path(void **state)
     struct fault f;
 
     (void)state;
-    assert_int_equal(log_open(&log, NULL, 64, &f), 0);
+    assert_int_equal(log_open(&log, NULL, NULL, 64, &f), 0);
     log_chunk(&log, &s, "x\n", 2);
     log_end(&log, &s);
     assert_int_equal(log_reopen(&log, &f), 0);
@@ -189,6 +189,37 @@ static void reassembles(void **state)
     }
 }
 
+/* The directory may be reached by a link; nothing below it may be one, at a reopen neither. */
+static void links_are_not_followed(void **state)
+{
+    autofree char *real = path_join(*state, "real"), *dir = path_join(*state, "dir"),
+                  *out = path_join(*state, "out"), *sub = path_join(*state, "real/sl"),
+                  *last = path_join(*state, "real/last"), *evil = path_join(*state, "out/evil");
+    struct logfile log;
+    struct fault f;
+
+    assert_int_equal(mkdir(real, 0700), 0);
+    assert_int_equal(mkdir(out, 0700), 0);
+    assert_int_equal(symlink("real", dir), 0);
+    assert_int_equal(symlink(out, sub), 0);
+    assert_int_equal(symlink(evil, last), 0);
+    assert_int_equal(log_open(&log, dir, "sl/evil", 64, &f), -1);
+    assert_int_equal(f.code, ELOOP);
+    assert_int_equal(log_open(&log, dir, "last", 64, &f), -1);
+    assert_int_equal(log_open(&log, dir, "../out/evil", 64, &f), -1);
+    assert_int_equal(access(evil, F_OK), -1);
+    assert_int_equal(unlink(sub), 0);
+    assert_int_equal(mkdir(sub, 0700), 0);
+    assert_int_equal(log_open(&log, dir, "sl/evil", 64, &f), 0);
+    assert_int_equal(rename(sub, last), -1);
+    assert_int_equal(unlink(last), 0);
+    assert_int_equal(rename(sub, last), 0);
+    assert_int_equal(symlink(out, sub), 0);
+    assert_int_equal(log_reopen(&log, &f), -1);
+    assert_int_equal(access(evil, F_OK), -1);
+    close(log.fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +231,7 @@ int main(void)
         in_dir(full_disk),
         in_dir(nothing_is_logged_without_a_path),
         in_dir(reassembles),
+        in_dir(links_are_not_followed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,8 @@ static void good(void **state)
     assert_int_equal(
         PARSE(
             "mode=vmm\0id=x-1\0arg=a\0env=A=1\0arg=b=c\0env=B=2\0env=C\0arg=\0program_fd=7\0uid=5\0"
-            "gid=6\0fd=8:3\0fd=9:4\0cgroup=/x\0cgroup=/y\0log=/l\0log_line_max=100\0tty=1\0"
+            "gid=6\0fd=8:3\0fd=9:4\0cgroup=/x\0cgroup=/y\0log_dir=/"
+            "l\0log=l\0log_line_max=100\0tty=1\0"
             "oom_score_adj=-998\0netns=10\0fsize=0\0"),
         0);
     assert_int_equal(spec.mode, MODE_VMM);
@@ -73,7 +74,8 @@ static void bad(void **state)
         {"fd=9", "bad value"},
         {"fd=9:", "bad value"},
         {"fd=9:500", "bad value"},
-        {"log=relative", "bad value"},
+        {"log=/absolute", "bad value"},
+        {"log=alone", "log_dir"},
         {"log_line_max=15", "bad value"},
         {"log_line_max=99999999", "bad value"},
         {"uid=4294967295", "bad value"},
