@@ -146,8 +146,7 @@ static void versions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(make_kill_remove), cmocka_unit_test(limits),
-                                       cmocka_unit_test(locked_by_one),
-                                       in_dir(versions)};
+                                       cmocka_unit_test(locked_by_one), in_dir(versions)};
     struct err err = ERR_INIT;
 
     (void)snprintf(root, sizeof(root), "/unicri-test-cg-%d", getpid());
