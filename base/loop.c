@@ -106,6 +106,9 @@ void loop_run(struct loop *l)
     (void)pthread_sigmask(SIG_UNBLOCK, &set, &former);
     while (!atomic_load(&l->stopping))
         (void)uv_run(&l->uv, UV_RUN_DEFAULT);
+    /* Work that was handed to the pool uses what the caller frees next: it ends here. */
+    while (l->n_working > 0)
+        (void)uv_run(&l->uv, UV_RUN_ONCE);
     (void)pthread_sigmask(SIG_SETMASK, &former, NULL);
 }
 
@@ -210,6 +213,7 @@ static void on_work_done(uv_work_t *req, int status)
 
     (void)status;
     w->loop->n_open--;
+    w->loop->n_working--;
     free(w);
 }
 
@@ -219,6 +223,7 @@ static void start_work(void *arg)
 
     w->req.data = w;
     w->loop->n_open++;
+    w->loop->n_working++;
     if (uv_queue_work(&w->loop->uv, &w->req, on_work, on_work_done))
         abort(); /* only for a missing callback */
 }

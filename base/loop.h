@@ -21,7 +21,8 @@ struct loop;
  * INT, HUP, USR1, USR2, QUIT, CHLD) in the calling thread, loop_run() opens them on the loop's;
  * ignores SIGPIPE. */
 struct loop *loop_new(struct err *err);
-/** loop_run() - runs on the calling thread until loop_stop(). */
+/** loop_run() - runs on the calling thread until loop_stop(), and until work that the pool has by
+ * then has ended. */
 void loop_run(struct loop *l);
 /** loop_stop() - from any thread. */
 void loop_stop(struct loop *l);

@@ -34,6 +34,8 @@ struct loop {
 
     size_t n_open; /* handles of ours and pool work that are not closed or done */
 
+    size_t n_working; /* work that the pool has; loop thread only */
+
     struct mutex lock;         /* guards first and last; the rest is the loop thread's */
     struct post *first, *last; /* owned */
 

@@ -107,6 +107,27 @@ static void stop_now(void *arg)
     loop_stop(((struct fixture *)arg)->loop);
 }
 
+static void slow_work(void *arg)
+{
+    struct fixture *f = arg;
+
+    loop_stop(f->loop);
+    clock_sleep_until(deadline_in(100 * NSEC_PER_MSEC));
+    f->n = 7;
+}
+
+/* What the caller frees after loop_run() is not used any more. */
+static void work_ends_before_the_loop(void **state)
+{
+    struct fixture f = fixture_new();
+
+    (void)state;
+    loop_work(f.loop, slow_work, &f);
+    loop_run(f.loop);
+    assert_int_equal(f.n, 7);
+    loop_free(f.loop);
+}
+
 static void timers(void **state)
 {
     struct fixture f = fixture_new();
@@ -279,6 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(posts_from_threads),
         cmocka_unit_test(work_does_not_block_the_loop),
+        cmocka_unit_test(work_ends_before_the_loop),
         cmocka_unit_test(timers),
         cmocka_unit_test(signals),
         in_dir(watches),
