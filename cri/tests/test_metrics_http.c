@@ -135,7 +135,7 @@ static void refusals(void **state)
         {"GET / HTTP/1.0\r\n\r\n", " 404 "},
         {"GET /metrics/ HTTP/1.0\r\n\r\n", " 404 "},
         {"GET /metrics%2fx HTTP/1.0\r\n\r\n", " 404 "},
-        {"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc",
+        {"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
          " 405 "},
         {"DELETE /healthz HTTP/1.0\r\n\r\n", " 405 "},
         {"PRI * HTTP/2.0\r\n\r\n", ""},
