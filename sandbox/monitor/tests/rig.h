@@ -61,17 +61,23 @@ static inline void rig_open(struct rig *rig, void **state, const char *id, const
     rig_field(rig, "log", "log");
 }
 
-/* A shell script as the OCI runtime; $RUN is the run directory, `detach CMD` runs the workload as a
- * detached child. */
+static inline const char *rig_bin(void)
+{
+    const char *bin = getenv("UNICRI_BIN");
+
+    return bin ? bin : "bin";
+}
+
+/* A shell script as the OCI runtime; $RUN is the run directory, `detach CMD` leaves the workload
+ * behind, as a child of the monitor. */
 static inline void rig_runtime(struct rig *rig, const char *body)
 {
     struct err err = ERR_INIT;
     autofree char *env = xasprintf("RUN=%s", rig_path(rig, "run"));
-    autofree char *text =
-        xasprintf("#!/bin/sh\n"
-                  "exec 3<&0\n" /* a shell gives its background commands no stdin */
-                  "detach() { setsid \"$@\" <&3 3<&- & echo $! > $RUN/pid; }\n%s\n",
-                  body);
+    autofree char *detach = path_join(rig_bin(), "fake-detach");
+    autofree char *text = xasprintf("#!/bin/sh\n"
+                                    "detach() { '%s' $RUN/pid \"$@\"; }\n%s\n",
+                                    detach, body);
 
     assert_ok(fs_write_file(AT_FDCWD, rig_path(rig, "runtime"), text, strlen(text), 0755, &err),
               err);
@@ -91,8 +97,7 @@ static inline int rig_add_fd(struct rig *rig, int fd)
  * source. */
 static inline void rig_start(struct rig *rig)
 {
-    const char *bin = getenv("UNICRI_BIN");
-    autofree char *program = path_join(bin ? bin : "bin", "unicri-monitor");
+    autofree char *program = path_join(rig_bin(), "unicri-monitor");
     char *argv[] = {(char *)(uintptr_t) "unicri-monitor", NULL};
     posix_spawn_file_actions_t actions;
     int report[2], source[16], n = 0, memfd = memfd_create("spec", MFD_CLOEXEC);

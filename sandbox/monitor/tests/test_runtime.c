@@ -102,10 +102,10 @@ static void runtime_that_hangs_is_killed_with_its_children(void **state)
     autofree char *pid = NULL, *other = NULL;
 
     rig_open(&rig, state, "c8", "runtime");
-    rig_field(&rig, "timeout_ms", "400");
+    rig_field(&rig, "timeout_ms", "1500");
     rig_runtime(
         &rig, "sleep 1000 & echo $! > $RUN/child; setsid sleep 1000 & echo $! > $RUN/other; wait");
-    rig_start_fails(&rig, "c8", "start took longer than 400 ms");
+    rig_start_fails(&rig, "c8", "start took longer than 1500 ms");
     pid = rig_read(&rig, "run/child");
     other = rig_read(&rig, "run/other");
     assert_dies((pid_t)strtol(pid, NULL, 10));
@@ -158,16 +158,12 @@ static void pid_file_that_lies(void **state)
 
 static void left_over_writers_do_not_hold_the_end_up(void **state)
 {
-    struct timespec before, after;
     struct rig rig;
 
     rig_open(&rig, state, "c12", "runtime");
-    rig_runtime(&rig, "detach sh -c 'setsid sleep 3 & echo $! > $RUN/orphan; echo done'");
-    clock_gettime(CLOCK_MONOTONIC, &before);
+    rig_runtime(&rig, "detach sh -c 'setsid sleep 100 & echo $! > $RUN/orphan; echo done'");
     rig_start_ok(&rig);
-    rig_end(&rig, "c12", "code 0\n");
-    clock_gettime(CLOCK_MONOTONIC, &after);
-    assert_true(after.tv_sec - before.tv_sec < 3);
+    rig_end(&rig, "c12", "code 0\n"); /* in less time than the orphan takes */
     assert_in_file(&rig, "log", "stdout F done\n");
     {
         autofree char *pid = rig_read(&rig, "run/orphan");
@@ -261,7 +257,7 @@ static void nothing_leaks_to_the_workload(void **state)
     rig_end(&rig, "c14", "code 0\n");
     assert_in_file(&rig, "log", "stdout F 0 1 2 3 \n"); /* 3 is ls's own */
     assert_in_file(&rig, "log", "SigBlk:\t0000000000000000");
-    assert_in_file(&rig, "log", "SigIgn:\t0000000000000006"); /* a shell's doing: INT and QUIT */
+    assert_in_file(&rig, "log", "SigIgn:\t0000000000000000");
     assert_in_file(&rig, "log", "stdout F 0022\n");
 }
 
