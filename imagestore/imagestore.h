@@ -38,6 +38,9 @@ struct imagestore_config {
     char **pinned;                   /* references or ids of images that stay */
     char *unpack_program;            /* unicri-unpack; "" = beside the daemon */
     int64_t unpack_uid;              /* 0 = stay root with few capabilities (needed to chown) */
+    char *mkdisk_program;            /* unicri-mkdisk; "" = beside the daemon */
+    uint64_t disk_free_bytes;        /* room for new files in a writable disk */
+    nsec_t disk_timeout;             /* of building one */
 };
 extern const struct option imagestore_options[];
 extern const size_t imagestore_options_n;
@@ -149,6 +152,58 @@ int rootfs_unmount(struct imagestore *store, const char *dir, struct err *err) M
  * removal until rootfs_unmount() or until DIR is gone. */
 int rootfs_hold(struct imagestore *store, const struct image *image, const char *dir,
                 struct err *err) MUST_CHECK;
+/**
+ * rootfs_mount_readonly() - as rootfs_mount() without a writable layer: DIR/rootfs is the image as
+ * it is, nodev and nosuid, for image volumes. rootfs_unmount() undoes it.
+ */
+int rootfs_mount_readonly(struct imagestore *store, const struct image *image, const char *dir,
+                          struct err *err) MUST_CHECK;
+
+/* ------------------------------------------------------------ disks */
+
+/* An image's root filesystem as a file that a guest can have as a disk. */
+enum image_disk_kind {
+    IMAGE_DISK_EROFS,    /* read-only, compact; Linux 5.4 and newer */
+    IMAGE_DISK_SQUASHFS, /* read-only, compressed; any Linux */
+    IMAGE_DISK_EXT4,     /* without journal; with room for image.disk_free_bytes */
+    IMAGE_DISK_EXT2,     /* for guests that know nothing newer; room as ext4 */
+};
+/** image_disk_kind_name() - "erofs" and so on, the name that Linux mounts it by; static. */
+const char *image_disk_kind_name(enum image_disk_kind kind);
+
+/**
+ * image_disk_open() - the image's merged root filesystem as a disk, built by the first that asks
+ * and shared by all: one file for an image, a kind and a directory, with a row, counted in
+ * imagestore_fs_info(). It lives as long as the image or a hold of it (rootfs_*): so hold the image
+ * first.
+ * @directory: of the image that becomes the disk's root, links resolved inside the image only; ""
+ * or "/": all of it.
+ * @deadline: of the caller; image.disk_timeout holds besides.
+ * Owners, modes, hard links, user.* attributes and file capabilities are as in a mounted rootfs;
+ * devices are in no layer and so in no disk. The same image gives the same bytes.
+ * Returns: a descriptor that can only be read, or -1. Errors: NOT_FOUND (no such directory),
+ * UNSUPPORTED (a program is missing on this node; the message names its package), EXHAUSTED (disk,
+ * image.max_image_bytes), DEADLINE, INTERNAL with the program's own words.
+ */
+int image_disk_open(struct imagestore *store, const struct image *image, enum image_disk_kind kind,
+                    const char *directory, deadline_t deadline, struct err *err);
+/**
+ * image_disk_copy() - a private, writable copy of an open disk or of any other regular file
+ * (image_open_file()): a clone where the filesystem can, else what is not a hole is copied.
+ * @path: of the new file, absolute, mode 0600; an older one is replaced. Removing it is the
+ * caller's. Not synced: it is worth nothing after a power cut.
+ * Returns: a descriptor for reading and writing, or -1. Errors: EXHAUSTED (a copy leaves
+ * image.min_free_bytes free), INTERNAL.
+ */
+int image_disk_copy(struct imagestore *store, int from, const char *path, struct err *err);
+/**
+ * image_disk_scratch() - an empty ext4 filesystem without journal in a new sparse file of `size`
+ * bytes (1 MiB and more) at `path`: as image_disk_copy(). Errors: as image_disk_open().
+ */
+int image_disk_scratch(struct imagestore *store, const char *path, uint64_t size,
+                       deadline_t deadline, struct err *err);
+
+/* ------------------------------------------------------------ files */
 
 /**
  * image_open_file() - open a regular file of the image read-only, straight from the layers, without
