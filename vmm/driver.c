@@ -180,6 +180,20 @@ int plan_fd(struct vmm_plan *plan, int from, int to, bool own, struct err *err)
     return 0;
 }
 
+int plan_entry(struct vmm_plan *plan, enum vmm_entry_kind kind, const char *path, int fd, bool own,
+               const char *text, struct err *err)
+{
+    if (plan->n_entries == VMM_ENTRIES_MAX)
+        return err_set(err, ERR_EXHAUSTED, "guest: more than %d files in its jail",
+                       VMM_ENTRIES_MAX);
+    plan->entries[plan->n_entries++] = (struct vmm_entry){.kind = kind,
+                                                          .path = xstrdup(path),
+                                                          .fd = fd,
+                                                          .own = own,
+                                                          .text = text ? xstrdup(text) : NULL};
+    return 0;
+}
+
 void vmm_plan_done(struct vmm_plan *plan)
 {
     strv_free(plan->argv);
@@ -189,6 +203,12 @@ void vmm_plan_done(struct vmm_plan *plan)
     for (size_t i = 0; i < plan->n_fds; i++)
         if (plan->fds[i].own)
             (void)close_fd(plan->fds[i].from);
+    for (size_t i = 0; i < plan->n_entries; i++) {
+        if (plan->entries[i].own)
+            (void)close_fd(plan->entries[i].fd);
+        free(plan->entries[i].path);
+        free(plan->entries[i].text);
+    }
     *plan = (struct vmm_plan){.program_fd = -1};
 }
 

@@ -133,19 +133,22 @@ static int generic_arguments(const struct vmm_spec *spec, char ***ret, struct er
 
 /* ---------------------------------------------------------------- the table */
 
+/* The image's own initrd or disk, or neither. */
+#define ROOT_OF_IMAGE (1U << VMM_ROOT_NONE | 1U << VMM_ROOT_INITRD | 1U << VMM_ROOT_BLOCK)
+
 static const struct family families[] = {
-    {"generic", generic_arguments},
-    {"mirage", mirage_arguments},
-    {"unikraft", NULL},
-    {"rumprun", NULL},
-    {"mewz", NULL},
-    {"linux", NULL},
-    {"hermit", NULL},
-    {"osv", NULL},
-    {"nanos", NULL},
-    {"includeos", NULL},
-    {"toro", NULL},
-    {"freebsd", NULL},
+    {.name = "generic", .arguments = generic_arguments, .roots = ROOT_OF_IMAGE},
+    {.name = "mirage", .arguments = mirage_arguments, .roots = ROOT_OF_IMAGE},
+    {.name = "unikraft"},
+    {.name = "rumprun"},
+    {.name = "mewz"},
+    {.name = "linux"},
+    {.name = "hermit"},
+    {.name = "osv"},
+    {.name = "nanos"},
+    {.name = "includeos"},
+    {.name = "toro"},
+    {.name = "freebsd"},
 };
 
 bool family_is_known(const char *name)

@@ -30,6 +30,10 @@ extern const struct vmm_driver vmm_tender_hvt;
 /* How a family of guests is told its arguments and address. */
 struct family {
     const char *name;
+    unsigned kernels;      /* bit (1 << enum guest_kernel): what it may come as; 0: anything */
+    unsigned roots;        /* bit (1 << enum vmm_root): how it can get its root */
+    unsigned volumes;      /* bit (1 << enum vmm_volumes) */
+    const char *disk_kind; /* the file system it mounts best; NULL: no disks of ours */
     /** Append to *ret (a strv) what the guest is given. Errors: INVALID naming the argument. NULL:
      * no driver can run it. */
     int (*arguments)(const struct vmm_spec *spec, char ***ret, struct err *err);
@@ -42,6 +46,8 @@ bool family_is_known(const char *name);
  * user's. */
 int family_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
 
+/* ---- storage.c: vmm_storage_choose() */
+
 /* ---- jail.c */
 
 /** jail_fill() - the jail of a VMM whose guest has `guest_memory` bytes; writes may reach
@@ -53,6 +59,10 @@ void jail_fill(const struct vmm_config *config, uint32_t uid, uint64_t guest_mem
 
 /** plan_fd() - the plan hands `from` over as descriptor `to`. Errors: EXHAUSTED. */
 int plan_fd(struct vmm_plan *plan, int from, int to, bool own, struct err *err) MUST_CHECK;
+/** plan_entry() - one more entry of the jail's root. `fd` is -1 or a descriptor that the plan
+ * closes when `own`; `text` is copied. Errors: EXHAUSTED. */
+int plan_entry(struct vmm_plan *plan, enum vmm_entry_kind kind, const char *path, int fd, bool own,
+               const char *text, struct err *err) MUST_CHECK;
 
 extern struct metric vmm_metric_plans, vmm_metric_failures;
 

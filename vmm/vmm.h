@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "base/options.h"
@@ -30,6 +31,16 @@ struct guest_device {
     enum guest_device_type type;
 };
 
+/* What the kernel's own bytes say it is: which boot protocols it can be started by. */
+enum guest_kernel {
+    KERNEL_UNKNOWN, /* not looked at yet */
+    KERNEL_SOLO5,
+    KERNEL_MULTIBOOT, /* multiboot 1 header, ELF or flat */
+    KERNEL_PVH,       /* ELF with the Xen note 0x12 */
+    KERNEL_BZIMAGE,
+    KERNEL_ELF64, /* no marks: entered as Linux' 64-bit entry (Firecracker) */
+};
+
 /* What an image declares (labels and annotations `com.urunc.unikernel.*`, urunc.json, ELF notes);
  * checked. */
 struct guest {
@@ -40,6 +51,7 @@ struct guest {
     char *cmdline;    /* used only when the container has neither command nor args */
     char *initrd, *block, *block_mount; /* paths in the image; "" none */
     bool mount_rootfs;
+    enum guest_kernel kernel;
     /* From the kernel's own notes, once guest_probe_kernel() has seen it: */
     bool solo5;
     char solo5_target[8]; /* "hvt", "spt" */
@@ -91,9 +103,50 @@ struct vmm_net {
     const char *hostname;
 };
 struct vmm_block {
-    const char *device;
-    int fd;
+    const char *device; /* name in a Solo5 manifest; NULL: next free */
+    int fd;             /* raw, whatever its first bytes say */
     bool readonly;
+    const char *serial;      /* what the guest can find it by, or NULL */
+    const char *mount_point; /* where the guest is to mount it; NULL or "": its own business */
+    const char *fstype;      /* "ext4", "erofs", "squashfs"; NULL unknown */
+};
+/* A directory of the node that the guest sees as a file system. */
+struct vmm_share {
+    const char *tag; /* mount tag */
+    int fd;          /* O_PATH: the directory. With virtiofs: the connected vhost-user socket */
+    bool virtiofs;   /* else 9p */
+    bool readonly;
+    const char *mount_point; /* "/" is the root */
+};
+
+/* How the guest gets its root file system and the volumes of its container: chosen once, at
+ * CreateContainer, by vmm_storage_choose(). */
+enum vmm_root {
+    VMM_ROOT_NONE,   /* all it needs is in the kernel */
+    VMM_ROOT_INITRD, /* guest->initrd */
+    VMM_ROOT_BLOCK,  /* guest->block, a disk in the image; a private copy */
+    VMM_ROOT_DISK,   /* a disk made of the image's whole root file system */
+    VMM_ROOT_SHARE,  /* the mounted root file system, by 9p or virtiofs */
+};
+enum vmm_volumes {
+    VMM_VOLUMES_NONE,
+    VMM_VOLUMES_CPIO,  /* further cpio segments behind the initrd: read once, at boot */
+    VMM_VOLUMES_DISK,  /* a read-only disk each */
+    VMM_VOLUMES_SHARE, /* a share each */
+};
+struct vmm_storage {
+    enum vmm_root root;
+    const char
+        *disk_kind; /* VMM_ROOT_DISK, VMM_VOLUMES_DISK: "ext4", "erofs", "squashfs"; static */
+    bool root_readonly;
+    bool virtiofs; /* shares: virtiofs, else 9p */
+    enum vmm_volumes volumes;
+};
+/* A volume of the container, as the choice needs to know it. */
+struct vmm_volume {
+    const char *path; /* in the guest */
+    bool directory, readonly;
+    bool block; /* a raw block device */
 };
 
 /* What is to be run. All borrowed; descriptors stay the caller's. */
@@ -107,8 +160,14 @@ struct vmm_spec {
     uint32_t cpus;         /* 0 = 1 */
     const struct vmm_net *nets;
     size_t n_nets;
-    const struct vmm_block *blocks;
+    const struct vmm_block *blocks; /* the root first, when it is one */
     size_t n_blocks;
+    const struct vmm_share *shares; /* likewise */
+    size_t n_shares;
+    const struct vmm_storage *storage; /* NULL: as if all were 0 */
+    int control_fd;      /* listening unix socket for the VMM's API when the driver's control is
+                            VMM_CONTROL_LISTENER; -1 none */
+    const char *workdir; /* for guests that can change into it; "" none */
 };
 
 /* How a VMM is shut in: carried out by the monitor between clone and exec. */
@@ -118,6 +177,30 @@ struct vmm_jail {
     int64_t pids_max;
     uint64_t nofile, fsize; /* rlimits */
     bool new_pid_ns;
+    bool pod_netns;     /* in the pod's network namespace, for a VMM that opens its tap by name */
+    uint32_t groups[4]; /* further groups: that of /dev/kvm */
+    size_t n_groups;
+    uint64_t tmpfs_bytes; /* how much may be written below all VMM_DIR entries together */
+};
+
+#define VMM_ENTRIES_MAX 64
+
+/* What the jail's root holds; without entries it is empty. Made in the given order; missing parent
+ * directories are made, too. All that is not VMM_DIR or VMM_BIND_RW is read-only in there. */
+enum vmm_entry_kind {
+    VMM_BIND_RO,     /* `fd` (O_PATH): a file or directory of the node; no devices, no set-uid */
+    VMM_BIND_RW,     /* the same, writable: a disk */
+    VMM_BIND_DEVICE, /* a device node: /dev/kvm, /dev/net/tun, /dev/urandom */
+    VMM_FILE,        /* a small file with `text` */
+    VMM_SYMLINK,     /* to `text` */
+    VMM_DIR,         /* an empty directory that the VMM may write to */
+};
+struct vmm_entry {
+    enum vmm_entry_kind kind;
+    char *path; /* absolute and clean; owned */
+    int fd;     /* of the binds; else -1 */
+    bool own;   /* closed with the plan */
+    char *text; /* owned, or NULL */
 };
 
 struct vmm_plan {
@@ -131,8 +214,11 @@ struct vmm_plan {
         bool own;
     } fds[VMM_FDS_MAX];
     size_t n_fds;
+    struct vmm_entry entries[VMM_ENTRIES_MAX];
+    size_t n_entries;
     struct vmm_jail jail;
     uint64_t guest_memory; /* bytes of RAM the guest gets */
+    uint64_t overhead;     /* memory of the VMM itself; 0: vmm.memory_overhead */
 };
 void vmm_plan_done(struct vmm_plan *plan);
 
@@ -141,6 +227,27 @@ void vmm_plan_done(struct vmm_plan *plan);
 struct vmm_handler; /* a handler of the configuration, resolved */
 
 enum vmm_stop { VMM_STOP_SIGTERM, VMM_STOP_CONTROL };
+
+/* How the daemon reaches the VMM's API, if it has one. */
+enum vmm_control {
+    VMM_CONTROL_NONE,
+    VMM_CONTROL_LISTENER, /* vmm_spec.control_fd: the VMM accepts on it */
+    VMM_CONTROL_PATH,     /* the VMM makes a socket of its own, at `control_path` in its root */
+};
+
+/* What a driver can give a guest. */
+enum {
+    VMM_CAN_NET = 1 << 0,
+    VMM_CAN_INITRD = 1 << 1,
+    VMM_CAN_BLOCK = 1 << 2,
+    VMM_CAN_9P = 1 << 3,
+    VMM_CAN_VIRTIOFS = 1 << 4,
+    VMM_CAN_SMP = 1 << 5,
+    VMM_CAN_MANY_NETS = 1 << 6,
+};
+
+/* What has become of a guest, as far as its VMM's API told before it ended. */
+enum vmm_end { VMM_END_UNKNOWN, VMM_END_SHUTDOWN, VMM_END_RESET, VMM_END_PANIC };
 
 struct vmm_driver {
     const char *name; /* "tender-spt" */
@@ -151,7 +258,17 @@ struct vmm_driver {
     /** Write the plan. Errors: INVALID naming the device or argument. */
     int (*plan)(const struct vmm_handler *handler, const struct vmm_spec *spec,
                 struct vmm_plan *ret, struct err *err);
+    unsigned can;  /* VMM_CAN_* */
+    bool vnet_hdr; /* its taps carry virtio-net headers */
     enum vmm_stop stop;
+    enum vmm_control control;
+    const char *control_path;
+    /** Wait until the VMM answers on `fd` (connected) and the guest runs. NULL: nothing to wait
+     * for. Errors: DEADLINE, UNAVAILABLE with the VMM's own words, CORRUPT (an answer that is
+     * none). Thread: worker. */
+    int (*ready)(int fd, deadline_t deadline, struct err *err);
+    /** Ask the guest to shut down (ACPI button, Ctrl-Alt-Del); only asks. Errors: as ready. */
+    int (*shutdown)(int fd, deadline_t deadline, struct err *err);
     /** What an exit status of the VMM means; fills reason ("Error", "GuestCrashed", ...) and the
      * guest's own code. */
     void (*explain)(int exited, int code, int *ret_exit_code, const char **ret_reason,
@@ -189,6 +306,12 @@ const struct vmm_driver *vmm_handler_driver(const struct vmm_handler *handler);
 const char *const *vmm_driver_names(void);
 /** vmm_driver_unavailable() - for `unicri check` and Status: NULL or why (owned). */
 char *vmm_driver_unavailable(struct vmm *vmm, const char *name);
+/** vmm_storage_choose() - by what the driver can, what the family knows and what the container
+ * asks for. Nothing is dropped: what cannot be given is refused.
+ * Errors: UNSUPPORTED naming the volume or root and what to change. Memory only. */
+int vmm_storage_choose(const struct vmm_handler *handler, const struct guest *guest,
+                       const struct vmm_volume *volumes, size_t n_volumes, bool rootfs_readonly,
+                       struct vmm_storage *ret, struct err *err) MUST_CHECK;
 /** vmm_plan() - the handler's driver writes the plan, with jail and memory filled in; *ret is to be
  * ended with vmm_plan_done(). */
 int vmm_plan(const struct vmm_handler *handler, const struct vmm_spec *spec, uint32_t jail_uid,
