@@ -112,7 +112,8 @@ static void mirage_with_net_and_disk(void **state)
     struct vmm_net net = some_net();
     char path[] = "/tmp/unicri-test-disk-XXXXXX";
     autofd int disk = mkstemp(path);
-    struct vmm_block blocks[] = {{"storage", disk, false}, {"rodata", disk, true}};
+    struct vmm_block blocks[] = {{.device = "storage", .fd = disk},
+                                 {.device = "rodata", .fd = disk, .readonly = true}};
     struct vmm_spec spec = {.id = "x",
                             .guest = &g,
                             .kernel_fd = 9,
@@ -188,7 +189,7 @@ static void devices_must_match(void **state)
 {
     struct guest g = guest_of("spt");
     struct vmm_net nets[2] = {some_net(), some_net()};
-    struct vmm_block block = {"disk", 12, true};
+    struct vmm_block block = {.device = "disk", .fd = 12, .readonly = true};
     struct vmm_spec spec = {.id = "x", .guest = &g};
     struct vmm_plan p;
 
@@ -234,7 +235,7 @@ static void too_many_devices(void **state)
     for (int i = 0; i < 30; i++) {
         (void)snprintf(names[i], sizeof(names[i]), "d%d", i);
         add_device(&g, names[i], GUEST_BLOCK);
-        blocks[i] = (struct vmm_block){names[i], 50 + i, true};
+        blocks[i] = (struct vmm_block){.device = names[i], .fd = 50 + i, .readonly = true};
     }
     assert_err(plan("tender-spt", &spec, &p), err, ERR_EXHAUSTED, "more than 24 descriptors");
 }
