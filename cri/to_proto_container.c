@@ -153,7 +153,7 @@ Runtime__V1__ContainerStatus *container_status_to_proto(struct arena *arena,
     new->log_path = arena_text(arena, view->log_path);
     new->resources =
         PROTO_NEW(arena, Runtime__V1__ContainerResources, runtime__v1__container_resources);
-    new->resources->linux = proto_resources(arena, &spec->resources);
+    new->resources->linux = proto_resources(arena, view->resources);
     if (view->user >= 0)
         new->user = user(arena, view);
     new->stop_signal = (Runtime__V1__Signal)spec->stop_signal;

@@ -257,11 +257,13 @@ int spec_resources(const Runtime__V1__LinuxContainerResources *proto, const char
 {
     if (!proto)
         return 0;
-    if (proto->cpu_period < 0 || proto->cpu_shares < 0 || proto->memory_limit_in_bytes < 0)
+    if (proto->cpu_period < 0 || proto->cpu_shares < 0)
+        return err_set(err, ERR_INVALID, "%s: cpu_period or cpu_shares is negative", what);
+    if (proto->cpu_quota < -1 || proto->memory_limit_in_bytes < -1 ||
+        proto->memory_swap_limit_in_bytes < -1)
         return err_set(err, ERR_INVALID,
-                       "%s: cpu_period, cpu_shares or memory_limit_in_bytes is negative", what);
-    if (proto->cpu_quota < -1 || proto->memory_swap_limit_in_bytes < -1)
-        return err_set(err, ERR_INVALID, "%s: cpu_quota or memory_swap_limit_in_bytes is below -1",
+                       "%s: cpu_quota, memory_limit_in_bytes or memory_swap_limit_in_bytes is "
+                       "below -1, which means no limit",
                        what);
     if (proto->oom_score_adj < -1000 || proto->oom_score_adj > 1000)
         return err_set(err, ERR_INVALID, "%s.oom_score_adj: %lld is not within -1000 and 1000",

@@ -125,7 +125,8 @@ bool cgroups_have(const struct cgroups *c, const char *controller)
 
         if (!c->h[i].unified && has_controller(&c->h[i], controller))
             return true;
-        if (!c->h[i].unified || fs_read_file(AT_FDCWD, file, 4096, &list, NULL, NULL) < 0)
+        /* What a hybrid host has in its unified hierarchy only, no OCI runtime finds there. */
+        if (!c->v2 || !c->h[i].unified || fs_read_file(AT_FDCWD, file, 4096, &list, NULL, NULL) < 0)
             continue;
 
         char *save = NULL;
@@ -206,9 +207,12 @@ char **cgroup_dirs(const struct cgroups *c, const char *path)
 {
     char **dirs = NULL;
 
-    for (size_t i = 0; i < c->n; i++)
-        if (c->h[i].counts)
-            strv_take(&dirs, xasprintf("%s%s", c->h[i].mount, path));
+    for (size_t i = 0; i < c->n; i++) {
+        autofree char *dir = xasprintf("%s%s", c->h[i].mount, path);
+
+        if (c->h[i].counts || access(dir, F_OK) == 0)
+            strv_take(&dirs, TAKE_PTR(dir));
+    }
     return dirs;
 }
 
@@ -300,6 +304,12 @@ int cgroup_limit(const struct cgroups *c, const char *path, const struct linux_r
 {
     return c->v2 ? cgroup_v2_limit(c, path, r, pids_max, err)
                  : cgroup_v1_limit(c, path, r, pids_max, err);
+}
+
+int cgroup_enter_limited(const struct cgroups *c, const char *path, const struct linux_resources *r,
+                         struct err *err)
+{
+    return c->v2 ? 0 : cgroup_v1_enter_limited(c, path, r, err);
 }
 
 /* In one hierarchy, the same for everybody whatever the order of the mounts. */

@@ -42,6 +42,7 @@ int cgroups_open(const char *driver, struct cgroups *ret, struct err *err) MUST_
 /** cgroups_scan() - the same from a text in the form of /proc/self/mountinfo. */
 int cgroups_scan(const char *mountinfo, struct cgroups *ret, struct err *err) MUST_CHECK;
 void cgroups_done(struct cgroups *c);
+/** cgroups_have() - can a controller be used: mounted as version 1, or of a version 2 host. */
 bool cgroups_have(const struct cgroups *c, const char *controller);
 
 /** cgroup_path_check() - absolute, no "..", no control byte, bounded. Errors: INVALID. */
@@ -53,7 +54,8 @@ char *cgroup_parent_path(const struct cgroups *c, const char *parent, struct err
 /** cgroup_dir() - the directory of `path` in the hierarchy of a controller ("" = unified), or NULL.
  * Owned by the caller. */
 char *cgroup_dir(const struct cgroups *c, const char *controller, const char *path);
-/** cgroup_dirs() - strv of the directories a process must be put into. */
+/** cgroup_dirs() - strv of the directories a process must be put into: of the hierarchies that
+ * count, and of others where this cgroup has been made. */
 char **cgroup_dirs(const struct cgroups *c, const char *path);
 
 /** cgroup_create() - with parents, in every hierarchy that counts. Idempotent. *ret_made (may be
@@ -63,10 +65,16 @@ int cgroup_create(const struct cgroups *c, const char *path, bool *ret_made,
 /** cgroup_create_in() - only in the hierarchy of one controller. */
 int cgroup_create_in(const struct cgroups *c, const char *controller, const char *path,
                      struct err *err) MUST_CHECK;
-/** cgroup_limit() - write limits; zero and "" mean: leave. Used for cgroups without an OCI runtime.
- */
+/** cgroup_limit() - write limits; zero and "" mean: leave. For cgroups without an OCI runtime, and
+ * for what changes later. Errors: STATE when the memory limit is below what is in use; as the
+ * kernel's. */
 int cgroup_limit(const struct cgroups *c, const char *path, const struct linux_resources *r,
                  int64_t pids_max, struct err *err) MUST_CHECK;
+/** cgroup_enter_limited() - make the cgroup also in those hierarchies in which `r` limits something
+ * and none was made so far, and put all of its processes there. For cgroups without an OCI runtime.
+ */
+int cgroup_enter_limited(const struct cgroups *c, const char *path, const struct linux_resources *r,
+                         struct err *err) MUST_CHECK;
 /** cgroup_lock() - an exclusive lock on a cgroup that is there, across all processes of the host.
  * Returns: an fd that holds it. Errors: STATE when another process holds it; see fs_lock(). */
 int cgroup_lock(const struct cgroups *c, const char *path, struct err *err) MUST_CHECK;
@@ -91,6 +99,8 @@ int cgroup_v1_limit(const struct cgroups *c, const char *path, const struct linu
                     int64_t pids_max, struct err *err) MUST_CHECK;
 int cgroup_v2_limit(const struct cgroups *c, const char *path, const struct linux_resources *r,
                     int64_t pids_max, struct err *err) MUST_CHECK;
+int cgroup_v1_enter_limited(const struct cgroups *c, const char *path,
+                            const struct linux_resources *r, struct err *err) MUST_CHECK;
 /** cgroup_v1_inherit() - a new cpuset has neither cpus nor memory nodes: take the parent's. */
 int cgroup_v1_inherit(const char *dir, struct err *err) MUST_CHECK;
 /** cgroup_v2_delegate() - switch the controllers on for the children of `dir`. */

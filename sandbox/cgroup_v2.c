@@ -5,7 +5,7 @@
 
 #include "base/fs.h"
 #include "base/strbuf.h"
-#include "sandbox/cgroup.h"
+#include "sandbox/resources.h"
 
 static const char *const delegated[] = {"cpu", "cpuset", "memory", "pids", "hugetlb", "io"};
 
@@ -71,33 +71,75 @@ static int put_cpu(const char *dir, const struct linux_resources *r, struct err 
     return cgroup_put(dir, "cpu.max", text, err);
 }
 
+static int put_bytes(const char *dir, const char *file, int64_t v, struct err *err)
+{
+    char text[32];
+
+    if (v < 0)
+        return cgroup_put(dir, file, "max", err);
+    (void)snprintf(text, sizeof(text), "%lld", (long long)v);
+    return cgroup_put(dir, file, text, err);
+}
+
+/* The API counts memory and swap together, the kernel swap alone; a kernel without swap has no such
+ * file, and then nothing to limit. */
+static int put_memory(const char *dir, const struct linux_resources *r, struct err *err)
+{
+    int64_t sum = resources_swap(r), swap = sum;
+    struct err why = ERR_INIT;
+
+    if (sum > 0 && r->memory_limit > 0)
+        swap = sum > r->memory_limit ? sum - r->memory_limit : 0;
+    if (put_number(dir, "memory.max", r->memory_limit, err) < 0)
+        return -1;
+    if (sum == 0 || put_bytes(dir, "memory.swap.max", swap, &why) == 0 || why.sys == ENOENT)
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}
+
+static int put_hugepages(const char *dir, const struct linux_resources *r, struct err *err)
+{
+    for (size_t i = 0; i < r->n_hugepages; i++) {
+        autofree char *file = xasprintf("hugetlb.%s.max", r->hugepages[i].page_size);
+        autofree char *text = xasprintf("%llu", (unsigned long long)r->hugepages[i].limit);
+        struct err why = ERR_INIT;
+
+        /* Clients list every page size; a host without the controller has nothing to limit. */
+        if (cgroup_put(dir, file, text, &why) == 0 || why.sys == ENOENT)
+            continue;
+        if (err)
+            *err = why;
+        return -1;
+    }
+    return 0;
+}
+
+static int put_unified(const char *dir, const struct linux_resources *r, struct err *err)
+{
+    for (size_t i = 0; i < r->unified.n; i++) {
+        const struct kv *kv = &r->unified.v[i];
+
+        if (!name_is_safe(kv->key))
+            return err_set(err, ERR_INVALID, "unified resource '%s': not a file of a cgroup",
+                           kv->key);
+        if (cgroup_put(dir, kv->key, kv->value, err) < 0)
+            return err_wrap(err, "unified resource '%s'", kv->key);
+    }
+    return 0;
+}
+
 int cgroup_v2_limit(const struct cgroups *c, const char *path, const struct linux_resources *r,
                     int64_t pids_max, struct err *err)
 {
     autofree char *dir = cgroup_dir(c, "", path);
-    int64_t swap = r->memory_swap_limit > 0 && r->memory_limit > 0
-                       ? r->memory_swap_limit - r->memory_limit
-                       : -1;
 
-    if (put_number(dir, "memory.max", r->memory_limit, err) < 0 || put_cpu(dir, r, err) < 0 ||
+    if ((*r->cpuset_cpus && cgroup_put(dir, "cpuset.cpus", r->cpuset_cpus, err) < 0) ||
+        (*r->cpuset_mems && cgroup_put(dir, "cpuset.mems", r->cpuset_mems, err) < 0) ||
+        put_memory(dir, r, err) < 0 || put_hugepages(dir, r, err) < 0 ||
+        put_unified(dir, r, err) < 0 || put_cpu(dir, r, err) < 0 ||
         put_number(dir, "pids.max", pids_max, err) < 0)
         return err_wrap(err, "set limits");
-    if (r->memory_swap_limit && swap >= 0) {
-        char text[32];
-
-        (void)snprintf(text, sizeof(text), "%lld", (long long)swap);
-        if (cgroup_put(dir, "memory.swap.max", text, err) < 0)
-            return err_wrap(err, "set limits");
-    }
-    if ((*r->cpuset_cpus && cgroup_put(dir, "cpuset.cpus", r->cpuset_cpus, err) < 0) ||
-        (*r->cpuset_mems && cgroup_put(dir, "cpuset.mems", r->cpuset_mems, err) < 0))
-        return err_wrap(err, "set limits");
-    for (size_t i = 0; i < r->unified.n; i++) {
-        if (!name_is_safe(r->unified.v[i].key))
-            return err_set(err, ERR_INVALID, "unified resource '%s': not a file of a cgroup",
-                           r->unified.v[i].key);
-        if (cgroup_put(dir, r->unified.v[i].key, r->unified.v[i].value, err) < 0)
-            return err_wrap(err, "set limits");
-    }
     return 0;
 }

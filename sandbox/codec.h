@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * codec - plain C structs to JSON and back by tables: one schema per struct gives its new, free,
- * write and parse, so that the four cannot drift apart. Used by spec.c only.
+ * write and parse, so that the four cannot drift apart. Used by spec.c and resources.c.
  *
  * Invariant: a value at its default ("", 0, false, empty) is not written, and an absent member
  * parses to the default; so write(parse(write(x))) is write(x), and equal structs have equal texts.
@@ -10,6 +10,7 @@
 #define UNICRI_SANDBOX_CODEC_H
 
 #include "base/json.h"
+#include "base/mem.h"
 
 enum field_type {
     FIELD_STRING, /* char *, "" by default */
@@ -39,6 +40,26 @@ struct schema {
     size_t n;
     size_t size; /* sizeof the struct */
 };
+
+/* Rows of a schema's table; a member is written under its own name. */
+#define FIELD(type_, struct_, member_)                                                             \
+    {                                                                                              \
+        .name = #member_, .type = FIELD_##type_, .offset = offsetof(struct struct_, member_)       \
+    }
+#define FIELD_SUB(struct_, member_, sub_)                                                          \
+    {                                                                                              \
+        .name = #member_, .type = FIELD_STRUCT, .offset = offsetof(struct struct_, member_),       \
+        .sub = &(sub_)                                                                             \
+    }
+#define FIELD_N(type_, struct_, member_, sub_)                                                     \
+    {                                                                                              \
+        .name = #member_, .type = FIELD_##type_, .offset = offsetof(struct struct_, member_),      \
+        .count = offsetof(struct struct_, n_##member_), .sub = (sub_)                              \
+    }
+#define SCHEMA(struct_, fields_)                                                                   \
+    {                                                                                              \
+        .fields = (fields_), .n = ARRAY_SIZE(fields_), .size = sizeof(struct struct_)              \
+    }
 
 #define CODEC_ITEMS_MAX      100000
 #define CODEC_TEXT_MAX_BYTES (32 * 1024 * 1024)

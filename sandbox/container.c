@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* container - see container.h: state table, references, tables, row, views. */
+/* container - see container.h: state table, references, tables, views. */
 #include "sandbox/container.h"
 
 #include <string.h>
@@ -32,6 +32,7 @@ struct container *container_new(struct pod *pod, const char *id, struct containe
     c->engine = engine;
     c->pod = pod_ref(pod);
     c->spec = spec;
+    c->resources = resources_new(&spec->resources);
     c->handler = pod->handler;
     c->refs = 1;
     c->state = CONTAINER_CREATING;
@@ -62,6 +63,7 @@ void container_unref(struct container *c)
         return;
     pod_unref(c->pod);
     container_spec_free(c->spec);
+    resources_unref(c->resources);
     if (c->image)
         image_unref(c->image);
     guest_free(c->guest);
@@ -208,91 +210,6 @@ void container_set_exited(struct container *c, nsec_t finished_at, int exit_code
     mutex_unlock(&engine->lock);
 }
 
-static void put_user(const struct container *c, json_t *o)
-{
-    json_t *groups = json_array();
-
-    if (c->user < 0) {
-        json_decref(groups);
-        return;
-    }
-    json_put(o, "user", json_integer(c->user));
-    json_put(o, "group", json_integer(c->group));
-    for (size_t i = 0; i < c->n_groups; i++)
-        (void)json_array_append_new(groups, json_integer(c->groups[i]));
-    json_put(o, "groups", groups);
-}
-
-static void get_user(struct container *c, const json_t *o)
-{
-    const json_t *groups = json_object_get(o, "groups");
-
-    if (!json_object_get(o, "user"))
-        return;
-    c->user = json_integer_value(json_object_get(o, "user"));
-    c->group = json_integer_value(json_object_get(o, "group"));
-    c->n_groups = json_array_size(groups);
-    c->groups = xcalloc(c->n_groups + 1, sizeof(*c->groups));
-    for (size_t i = 0; i < c->n_groups; i++)
-        c->groups[i] = json_integer_value(json_array_get(groups, i));
-}
-
-int container_save_runtime(struct container *c, struct err *err)
-{
-    autojson *o = json_object();
-    autofree char *text = NULL;
-
-    json_put_string(o, "driver", c->runtime_name);
-    json_put_string(o, "image_ref", c->image_ref);
-    json_put_string(o, "cgroup", c->cgroup);
-    json_put_string(o, "boot", boot_id());
-    json_put_int(o, "stop_signal", c->stop_signal);
-    json_put_int(o, "uid", c->jail_uid);
-    json_put_bool(o, "wants_address", c->wants_address);
-    put_user(c, o);
-    mutex_lock(&c->engine->lock);
-    process_put(o, "workload", &c->workload);
-    process_put(o, "monitor", &c->monitor);
-    mutex_unlock(&c->engine->lock);
-    text = json_text(o);
-    return db_container_set_runtime(c->engine->db, c->id, text, err);
-}
-
-void container_load_runtime(struct container *c, const char *json)
-{
-    autojson *o = json_parse(json, strlen(json), ROW_JSON_MAX_BYTES, "runtime", NULL);
-    const char *driver = NULL, *image_ref = NULL, *cgroup = NULL, *boot = NULL;
-    int64_t signal = 0, uid = 0;
-
-    if (!o || json_opt_string(o, "driver", &driver, NULL) < 0 ||
-        json_opt_string(o, "image_ref", &image_ref, NULL) < 0 ||
-        json_opt_string(o, "cgroup", &cgroup, NULL) < 0 ||
-        json_opt_string(o, "boot", &boot, NULL) < 0 ||
-        json_opt_int(o, "stop_signal", &signal, NULL) < 0 ||
-        json_opt_int(o, "uid", &uid, NULL) < 0 ||
-        json_opt_bool(o, "wants_address", &c->wants_address, NULL) < 0)
-        return;
-    c->stop_signal = (int)signal;
-    if (driver) {
-        free(c->runtime_name);
-        c->runtime_name = xstrdup(driver);
-    }
-    if (image_ref) {
-        free(c->image_ref);
-        c->image_ref = xstrdup(image_ref);
-    }
-    if (cgroup && cgroup_path_check(cgroup, NULL) == 0) {
-        free(c->cgroup);
-        c->cgroup = xstrdup(cgroup);
-    }
-    get_user(c, o);
-    if (!boot || !str_eq(boot, boot_id()))
-        return;
-    c->jail_uid = (uint32_t)uid;
-    process_get(o, "workload", &c->workload);
-    process_get(o, "monitor", &c->monitor);
-}
-
 /* --------------------------------------------------------------------- views */
 
 static void view_fill(struct container *c, struct container_view *ret)
@@ -311,6 +228,8 @@ static void view_fill(struct container *c, struct container_view *ret)
         .group = c->group,
         .groups = c->groups,
         .n_groups = c->n_groups,
+        .resources = &c->resources->r,
+        .hold_resources = resources_ref(c->resources),
         .hold = container_ref(c),
     };
     memcpy(ret->id, c->id, sizeof(ret->id));
@@ -325,7 +244,9 @@ void container_view_done(struct container_view *view)
 {
     if (view->hold)
         container_unref(view->hold);
+    resources_unref(view->hold_resources);
     view->hold = NULL;
+    view->hold_resources = NULL;
 }
 
 void container_views_free(struct container_view *views, size_t n)

@@ -12,6 +12,7 @@
 #define UNICRI_SANDBOX_CONTAINER_H
 
 #include "sandbox/pod.h"
+#include "sandbox/resources.h"
 
 struct runtime_ops;
 
@@ -39,6 +40,7 @@ struct container {
     nsec_t started_at, finished_at;
     int exit_code;
     char reason[64], message[1024];
+    struct resources *resources; /* in force; replaced by the container's job only */
     struct process workload, monitor;
     bool monitor_done;     /* it has left its exit file: it needs nothing but to be reaped */
     bool monitor_is_child; /* of this very daemon: it must be reaped */
@@ -50,7 +52,8 @@ struct container {
     uint32_t jail_uid;  /* 0: none */
     bool wants_address; /* a guest with a network device */
     struct guest_link guest_link;
-    uint64_t guest_memory;
+    uint64_t guest_memory, guest_overhead; /* of the VMM's cgroup; 0: not known */
+    bool update_pending; /* the row is ahead of the cgroup: see container_update.c */
     bool in_table;
     TAILQ_ENTRY(container) link;
 };
@@ -83,6 +86,14 @@ void container_set_exited(struct container *c, nsec_t finished_at, int exit_code
                           const char *reason, const char *message);
 int container_save_runtime(struct container *c, struct err *err) MUST_CHECK;
 void container_load_runtime(struct container *c, const char *json);
+
+/** container_set_resources() - the row (with `pending`), then memory; takes a reference of its own.
+ */
+int container_set_resources(struct container *c, struct resources *r, bool pending,
+                            struct err *err) MUST_CHECK;
+/* container_update.c */
+/** container_update_again() - at start: write the limits of a row that is ahead of its cgroup. */
+void container_update_again(struct container *c);
 
 /* container_steps.c */
 extern const struct step_table container_steps;

@@ -147,6 +147,7 @@ static int prepare(struct container *c, struct err *err)
     c->image_ref = xstrdup(shown_reference(c->spec, c->image));
     if (container_signal_number(c->spec->stop_signal, c->image->config.stop_signal, &c->stop_signal,
                                 err) < 0 ||
+        resources_check(&c->engine->cgroups, &c->spec->resources, err) < 0 ||
         runtime_choose(c, err) < 0 || c->runtime->check(c, err) < 0)
         return err_wrap(err, "create container '%s'", c->spec->name);
     return 0;

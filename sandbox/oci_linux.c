@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* oci_linux - `linux` of config.json: namespaces, devices, resources, masked paths, seccomp. */
+/* oci_linux - `linux` of config.json: namespaces, devices, masked paths, seccomp; resources are in
+ * oci_resources.c. */
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
@@ -124,74 +125,17 @@ static int add_devices(const struct oci_input *in, json_t *devices, json_t *rule
     return 0;
 }
 
-/* ------------------------------------------------------------------- resources */
-
-static json_t *memory(const struct oci_input *in)
-{
-    const struct linux_resources *r = &in->spec->resources;
-    autofree char *dir = cgroup_dir(in->cgroups, "memory", "");
-    autofree char *swap = dir ? path_join(dir, "memory.memsw.limit_in_bytes") : xstrdup("");
-    json_t *o = json_object();
-
-    json_put_int(o, "limit", r->memory_limit);
-    /* A version 1 host without swap accounting has no such file: there the memory limit says it
-     * all. */
-    if (r->memory_swap_limit && (in->cgroups->v2 || access(swap, F_OK) == 0))
-        json_put_int(o, "swap", r->memory_swap_limit);
-    return o;
-}
-
-static json_t *cpu(const struct linux_resources *r)
-{
-    json_t *o = json_object();
-
-    json_put_int(o, "shares", r->cpu_shares);
-    json_put_int(o, "quota", r->cpu_quota);
-    json_put_int(o, "period", r->cpu_period);
-    json_put_string(o, "cpus", r->cpuset_cpus);
-    json_put_string(o, "mems", r->cpuset_mems);
-    return o;
-}
-
-static int resources(const struct oci_input *in, json_t *rules, json_t **ret, struct err *err)
-{
-    const struct linux_resources *r = &in->spec->resources;
-    autojson *o = json_object();
-    json_t *pages = json_array();
-
-    json_put(o, "devices", json_incref(rules));
-    json_put(o, "memory", memory(in));
-    json_put(o, "cpu", cpu(r));
-    /* Clients list every page size of the host; a host without the controller has nothing to limit.
-     */
-    for (size_t i = 0; cgroups_have(in->cgroups, "hugetlb") && i < r->n_hugepages; i++) {
-        json_t *p = json_object();
-
-        json_put_string(p, "pageSize", r->hugepages[i].page_size);
-        json_put(p, "limit", json_integer((json_int_t)r->hugepages[i].limit));
-        (void)json_array_append_new(pages, p);
-    }
-    json_put(o, "hugepageLimits", pages);
-    for (size_t i = 0; i < r->unified.n; i++)
-        if (!name_is_safe(r->unified.v[i].key))
-            return err_set(err, ERR_INVALID, "unified resource '%s': not a file of a cgroup",
-                           r->unified.v[i].key);
-    if (in->cgroups->v2)
-        json_put_kvs(o, "unified", &r->unified);
-    *ret = TAKE_PTR(o);
-    return 0;
-}
-
 int oci_linux(const struct oci_input *in, bool shared, bool slave, json_t **ret, struct err *err)
 {
     autojson *o = json_object(), *devices = json_array(), *rules = json_array();
-    json_t *limits = NULL;
+    autojson *limits = oci_resources(in->cgroups, &in->spec->resources);
 
-    if (add_devices(in, devices, rules, err) < 0 || resources(in, rules, &limits, err) < 0)
+    if (add_devices(in, devices, rules, err) < 0)
         return -1;
+    json_put(limits, "devices", json_incref(rules));
     json_put(o, "namespaces", namespaces(in));
     json_put(o, "devices", TAKE_PTR(devices));
-    json_put(o, "resources", limits);
+    json_put(o, "resources", TAKE_PTR(limits));
     json_put_string(o, "cgroupsPath", in->cgroup);
     json_put_string(o, "mountLabel", in->selinux);
     if (shared || slave)

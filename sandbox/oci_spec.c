@@ -6,8 +6,6 @@
 
 #include "base/strbuf.h"
 
-#define CGROUP_UNIFIED_MAX 64
-
 static int check_mount(const struct mount_spec *m, struct err *err)
 {
     if (m->container_path[0] != '/')
@@ -57,8 +55,6 @@ int oci_check(const struct pod_spec *pod, const struct container_spec *spec, str
     if (spec->cdi_devices && spec->cdi_devices[0])
         return err_set(err, ERR_UNSUPPORTED, "CDI device '%s': CDI is not supported yet",
                        spec->cdi_devices[0]);
-    if (spec->resources.unified.n > CGROUP_UNIFIED_MAX)
-        return err_set(err, ERR_INVALID, "more than %d unified resources", CGROUP_UNIFIED_MAX);
     for (size_t i = 0; i < spec->n_mounts; i++)
         if (check_mount(&spec->mounts[i], err) < 0)
             return -1;

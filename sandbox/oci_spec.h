@@ -42,6 +42,12 @@ int oci_mounts(const struct oci_input *in, json_t **ret, bool *ret_shared, bool 
                struct err *err) MUST_CHECK;
 int oci_linux(const struct oci_input *in, bool shared, bool slave, json_t **ret,
               struct err *err) MUST_CHECK;
+/** oci_resources() - without the rules of devices; a new reference. */
+json_t *oci_resources(const struct cgroups *c, const struct linux_resources *r);
+/** oci_resources_replace() - in a config.json that is there. Errors: as the file's; CORRUPT. */
+int oci_resources_replace(const char *path, const struct cgroups *c,
+                          const struct linux_resources *r, int64_t oom_score_adj,
+                          struct err *err) MUST_CHECK;
 /** oci_process_args() - replace the arguments of a process object (exec). Errors: INVALID (not
  * UTF-8). */
 int oci_process_args(json_t *process, char *const *argv, struct err *err) MUST_CHECK;

@@ -30,6 +30,8 @@ struct pod *pod_new(struct engine *engine, const char *id, struct pod_spec *spec
     pod->spec = spec;
     pod->refs = 1;
     pod->handler = handler;
+    pod->overhead = resources_new(&spec->overhead);
+    pod->resources = resources_new(&spec->resources);
     pod->state = POD_CREATING;
     pod->cgroup_ours = !*spec->cgroup_parent;
     (void)snprintf(pod->id, sizeof(pod->id), "%s", id);
@@ -55,6 +57,8 @@ void pod_unref(struct pod *pod)
     if (--pod->refs)
         return;
     pod_spec_free(pod->spec);
+    resources_unref(pod->overhead);
+    resources_unref(pod->resources);
     free(pod->dir);
     free(pod->cgroup);
     free(pod->netns);
@@ -162,11 +166,26 @@ int pod_save_runtime(struct pod *pod, struct err *err)
     json_put_bool(o, "cgroup_made", pod->cgroup_made);
     json_put_string(o, "netns", pod->netns);
     json_put_string(o, "boot", boot_id());
+    if (!resources_same(&pod->overhead->r, &pod->spec->overhead))
+        json_put(o, "overhead", resources_write(&pod->overhead->r));
+    if (!resources_same(&pod->resources->r, &pod->spec->resources))
+        json_put(o, "resources", resources_write(&pod->resources->r));
     mutex_lock(&pod->engine->lock);
     process_put(o, "init", &pod->init);
     mutex_unlock(&pod->engine->lock);
     text = json_text(o);
     return db_pod_set_runtime(pod->engine->db, pod->id, text, err);
+}
+
+static void load_resources(const json_t *o, const char *key, struct resources **dst)
+{
+    const json_t *json = json_object_get(o, key);
+    struct resources *r = json ? resources_parse(json, NULL) : NULL;
+
+    if (!r)
+        return;
+    resources_unref(*dst);
+    *dst = r;
 }
 
 void pod_load_runtime(struct pod *pod, const char *json)
@@ -178,6 +197,8 @@ void pod_load_runtime(struct pod *pod, const char *json)
         json_opt_string(o, "cgroup", &cgroup, NULL) < 0 ||
         json_opt_bool(o, "cgroup_made", &pod->cgroup_made, NULL) < 0)
         return;
+    load_resources(o, "overhead", &pod->overhead);
+    load_resources(o, "resources", &pod->resources);
     /* Where it really is, even when the configuration has changed since. */
     if (cgroup && cgroup_path_check(cgroup, NULL) == 0) {
         free(pod->cgroup);
@@ -209,6 +230,10 @@ static void view_fill(struct pod *pod, struct pod_view *ret)
         .n_ips = pod->n_ips,
         .init_pid = pod->init.pid,
         .handler = pod->handler->name,
+        .overhead = &pod->overhead->r,
+        .resources = &pod->resources->r,
+        .hold_overhead = resources_ref(pod->overhead),
+        .hold_resources = resources_ref(pod->resources),
         .hold = pod_ref(pod),
     };
     memcpy(ret->id, pod->id, sizeof(ret->id));
@@ -221,7 +246,9 @@ void pod_view_done(struct pod_view *view)
 {
     if (view->hold)
         pod_unref(view->hold);
-    view->hold = NULL;
+    resources_unref(view->hold_overhead);
+    resources_unref(view->hold_resources);
+    view->hold = view->hold_overhead = view->hold_resources = NULL;
 }
 
 void pod_views_free(struct pod_view *views, size_t n)

@@ -15,6 +15,7 @@
 #define UNICRI_SANDBOX_POD_H
 
 #include "sandbox/engine.h"
+#include "sandbox/resources.h"
 
 struct pod {
     struct engine *engine; /* fixed, as is all up to `refs` */
@@ -32,10 +33,11 @@ struct pod {
     int state; /* enum pod_state */
     char ips[POD_IPS_MAX][46];
     size_t n_ips;
-    struct cni_result *network; /* owned; NULL without one of its own */
-    struct process init;        /* of a shared PID namespace */
-    struct container *guest;    /* borrowed: the unikernel that has the pod's address */
-    size_t creating;            /* containers being created */
+    struct cni_result *network;             /* owned; NULL without one of its own */
+    struct process init;                    /* of a shared PID namespace */
+    struct container *guest;                /* borrowed: the unikernel that has the pod's address */
+    size_t creating;                        /* containers being created */
+    struct resources *overhead, *resources; /* in force; replaced by the pod's job only */
     bool listed;
 
     size_t step; /* of the pod's job only */
@@ -80,6 +82,12 @@ size_t pod_step_stopped(void); /* what is left of a stopped pod */
 /** pod_check() - all of a spec that can be told to be wrong before anything is made. Errors:
  * INVALID, UNSUPPORTED. */
 int pod_check(struct engine *engine, const struct pod_spec *spec, struct err *err) MUST_CHECK;
+
+/* pod_update.c */
+/** pod_limit() - of a cgroup that is ours: write what is in force. */
+int pod_limit(struct pod *pod, struct err *err) MUST_CHECK;
+/** pod_limit_again() - at start: the row may be ahead of the cgroup. */
+void pod_limit_again(struct pod *pod);
 
 /* pod_room.c: what ordinary containers need of a pod and unikernels do not */
 /** pod_room() - files, shm, ipc and uts namespaces, made for the first container that needs them.

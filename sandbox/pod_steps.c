@@ -30,7 +30,8 @@ static int cgroup_up(void *object, struct err *err)
     struct pod *pod = object;
     nsec_t start = clock_mono();
 
-    if (cgroup_create(&pod->engine->cgroups, pod->cgroup, &pod->cgroup_made, err) < 0)
+    if (cgroup_create(&pod->engine->cgroups, pod->cgroup, &pod->cgroup_made, err) < 0 ||
+        pod_limit(pod, err) < 0)
         return -1;
     stage_observe(STAGE_POD_CGROUP, start);
     return pod_save_runtime(pod, err);

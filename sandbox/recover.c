@@ -250,6 +250,7 @@ static void recover_container(struct container *c, bool same_boot)
     case CONTAINER_EXITED:
         break;
     }
+    container_update_again(c);
     if (c->state != CONTAINER_EXITED || c->step <= container_step_created())
         return;
     if (steps_down(&container_steps, c, &c->step, container_step_created(), &err) < 0)
@@ -290,6 +291,8 @@ static void recover_pod(struct pod *pod, bool same_boot)
         rc = pod_remove_work(pod, &err);
     else if (state == POD_STOPPING || (state == POD_READY && !same_boot))
         rc = pod_stop_work(pod, &err);
+    else if (state == POD_READY)
+        pod_limit_again(pod);
     if (rc < 0)
         log_error("pod %s: found %s at start: %s; a client's removal will try again", pod->id,
                   state_name(&pod_states, (int)state), err.msg);

@@ -21,6 +21,10 @@ struct runtime_ops {
     int (*unlink)(struct container *c, struct err *err); /* NULL: none */
     /** Tell the monitor what to run. */
     int (*launch)(struct container *c, struct monitor_plan *plan, struct err *err);
+    /** c->resources has changed: what start will use, and when `running` the limits of `change`,
+     * which has zero for what stays. Errors: STATE: below what is in use. */
+    int (*update)(struct container *c, bool running, const struct linux_resources *change,
+                  struct err *err);
     /** The workload has ended: what the runtime keeps of it goes. */
     int (*cleanup)(struct container *c, struct err *err);
     /** One program in the container; NULL: not possible. */

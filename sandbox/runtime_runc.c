@@ -164,7 +164,7 @@ static int build_config(struct container *c, const struct user *user, const char
         .apparmor = apparmor,
         .selinux = selinux,
         .seccomp = seccomp,
-        .oom_score_adj = oom_score_clamp(c->spec->resources.oom_score_adj),
+        .oom_score_adj = oom_score_clamp(c->resources->r.oom_score_adj),
     };
 
     return write_config(c, &in, err);
@@ -219,6 +219,21 @@ static int launch(struct container *c, struct monitor_plan *plan, struct err *er
     }
     arg(plan, c->id);
     return 0;
+}
+
+/* The files of the cgroup are written here: an OCI runtime would need a process for it, and does
+ * not know all of them. */
+static int update(struct container *c, bool running, const struct linux_resources *change,
+                  struct err *err)
+{
+    const struct cgroups *cgroups = &c->engine->cgroups;
+    autofree char *path = path_join(c->run_dir, "config.json");
+
+    if (running && (resources_floor(cgroups, c->cgroup, change->memory_limit, err) < 0 ||
+                    cgroup_limit(cgroups, c->cgroup, change, 0, err) < 0))
+        return -1;
+    return oci_resources_replace(path, cgroups, &c->resources->r,
+                                 oom_score_clamp(c->resources->r.oom_score_adj), err);
 }
 
 /* --------------------------------------------------------------------- cleanup */
@@ -277,6 +292,7 @@ const struct runtime_ops runtime_runc = {
     .rootfs = rootfs,
     .bundle = bundle,
     .launch = launch,
+    .update = update,
     .cleanup = cleanup,
     .exec = runc_exec,
     .explain = explain,

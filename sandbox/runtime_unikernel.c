@@ -323,17 +323,53 @@ static int put_plan(struct container *c, const struct vmm_plan *plan, struct mon
     monitor_field_int(m, "new_pid_ns", plan->jail.new_pid_ns);
     monitor_field_int(m, "stdin", c->spec->stdin_open);
     monitor_field_int(m, "stdin_once", c->spec->stdin_once);
-    monitor_field_int(m, "oom_score_adj", oom_score_clamp(c->spec->resources.oom_score_adj));
+    monitor_field_int(m, "oom_score_adj", oom_score_clamp(c->resources->r.oom_score_adj));
     return 0;
 }
 
 static int limit(struct container *c, const struct vmm_jail *jail, struct err *err)
 {
-    struct linux_resources r = c->spec->resources;
+    struct linux_resources r = c->resources->r; /* its strings are borrowed */
 
     r.memory_limit = (int64_t)jail->memory_max;
     r.memory_swap_limit = r.memory_limit;
+    if (cgroup_enter_limited(&c->engine->cgroups, c->cgroup, &r, err) < 0)
+        return -1;
     return cgroup_limit(&c->engine->cgroups, c->cgroup, &r, jail->pids_max, err);
+}
+
+/* The guest's memory is what it was started with: a limit moves around it. */
+static int memory_of_vmm(const struct container *c, int64_t limit, int64_t *ret, struct err *err)
+{
+    uint64_t memory = limit > 0 ? (uint64_t)limit : c->guest_memory;
+
+    if (!c->guest_memory)
+        return err_set(err, ERR_STATE,
+                       "memory_limit_in_bytes: not known how much memory the guest has");
+    if (memory < c->guest_memory)
+        return err_set(err, ERR_STATE,
+                       "memory_limit_in_bytes %llu: below the %llu bytes that the guest has, which "
+                       "cannot be taken from it while it runs",
+                       (unsigned long long)memory, (unsigned long long)c->guest_memory);
+    if (memory > INT64_MAX - c->guest_overhead)
+        memory = INT64_MAX - c->guest_overhead;
+    *ret = (int64_t)(memory + c->guest_overhead);
+    return 0;
+}
+
+static int update(struct container *c, bool running, const struct linux_resources *change,
+                  struct err *err)
+{
+    struct linux_resources r = *change; /* its strings are borrowed */
+
+    if (!running)
+        return 0;
+    r.memory_limit = r.memory_swap_limit = 0;
+    if (change->memory_limit && memory_of_vmm(c, change->memory_limit, &r.memory_limit, err) < 0)
+        return -1;
+    if (cgroup_enter_limited(&c->engine->cgroups, c->cgroup, &r, err) < 0)
+        return -1;
+    return cgroup_limit(&c->engine->cgroups, c->cgroup, &r, 0, err);
 }
 
 /* Monitor and plan share descriptors: the monitor's copies are made here, so that the plan may end
@@ -363,6 +399,8 @@ static int plan_and_put(struct container *c, const struct vmm_spec *spec, struct
     if (!h || vmm_plan(h, spec, c->jail_uid, &plan, err) < 0)
         return -1;
     c->guest_memory = plan.guest_memory;
+    c->guest_overhead =
+        plan.jail.memory_max > plan.guest_memory ? plan.jail.memory_max - plan.guest_memory : 0;
 
     int rc = limit(c, &plan.jail, err) < 0 || put_plan(c, &plan, m, err) < 0 || own_fds(m, err) < 0
                  ? -1
@@ -413,8 +451,8 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
         .args = args,
         .env = env,
         .memory_limit =
-            c->spec->resources.memory_limit > 0 ? (uint64_t)c->spec->resources.memory_limit : 0,
-        .cpus = guest_cpus(&c->spec->resources),
+            c->resources->r.memory_limit > 0 ? (uint64_t)c->resources->r.memory_limit : 0,
+        .cpus = guest_cpus(&c->resources->r),
         .nets = &net,
         .n_nets = count_devices(c->guest, GUEST_NET),
         .blocks = &block,
@@ -451,6 +489,7 @@ const struct runtime_ops runtime_unikernel = {
     .link = link_up,
     .unlink = link_down,
     .launch = launch,
+    .update = update,
     .cleanup = cleanup,
     .explain = explain,
 };

@@ -74,13 +74,15 @@ struct pod_view {
     char id[65];
     enum pod_state state;
     nsec_t created_at;
-    const struct pod_spec *spec;
+    const struct pod_spec *spec; /* as asked for; its resources may have changed since: */
+    const struct linux_resources *overhead, *resources;
     char ips[POD_IPS_MAX][46];
     size_t n_ips;
     char netns[256], cgroup[512];
     int32_t init_pid;    /* of the pod's reaping init, or 0 */
     const char *handler; /* resolved name */
-    void *hold;          /* engine's own reference */
+    void *hold;          /* engine's own reference, as are the next two */
+    void *hold_overhead, *hold_resources;
 };
 void pod_view_done(struct pod_view *view);
 void pod_views_free(struct pod_view *views, size_t n);
@@ -96,6 +98,15 @@ int pod_stop(struct engine *engine, const char *id, const struct caller *caller,
              struct err *err) MUST_CHECK;
 /** pod_remove() - stop, then containers and record go. Unknown id: success. */
 int pod_remove(struct engine *engine, const char *id, const struct caller *caller,
+               struct err *err) MUST_CHECK;
+/**
+ * pod_update() - UpdatePodSandboxResources: what the pod may use in all from now on; either may be
+ * NULL. A cgroup that is ours gets the sum as its limits. One that the client named stays the
+ * client's: it sets it itself, before or after, and here the values are only kept. Errors:
+ * NOT_FOUND; STATE when the pod is not ready or uses more memory than that; as the kernel's.
+ */
+int pod_update(struct engine *engine, const char *id, const struct linux_resources *overhead,
+               const struct linux_resources *resources, const struct caller *caller,
                struct err *err) MUST_CHECK;
 /** pod_get() - by id. Errors: NOT_FOUND. */
 int pod_get(struct engine *engine, const char *id, struct pod_view *ret,
@@ -129,7 +140,8 @@ struct container_view {
     nsec_t created_at, started_at, finished_at;
     int exit_code;
     char reason[64], message[1024];
-    const struct container_spec *spec;
+    const struct container_spec *spec; /* as asked for; its resources may have changed since: */
+    const struct linux_resources *resources;
     char image_id[80];
     const char *image_ref; /* the name to show: user_specified_image, a tag, or the id */
     char log_path[512];    /* absolute, "" without log */
@@ -138,7 +150,7 @@ struct container_view {
     int64_t user, group;   /* as resolved; -1 where it has no meaning */
     const int64_t *groups; /* supplementary, as resolved */
     size_t n_groups;
-    void *hold;
+    void *hold, *hold_resources;
 };
 void container_view_done(struct container_view *view);
 void container_views_free(struct container_view *views, size_t n);
@@ -154,6 +166,16 @@ int container_stop(struct engine *engine, const char *id, nsec_t grace, const st
 /** container_remove() - kills it when it runs. Unknown: success. */
 int container_remove(struct engine *engine, const char *id, const struct caller *caller,
                      struct err *err) MUST_CHECK;
+/**
+ * container_update() - UpdateContainerResources: zero, "" and absent keys mean "leave". The row
+ * comes first, so that status and a restart tell what is in force; of a container that is CREATED
+ * it counts from its start. A unikernel's limits are its VMM's: the guest's memory and what the VMM
+ * needs beside it. Errors: NOT_FOUND; STATE when it has ended, or when a memory limit is below what
+ * is in use or what the guest has; INVALID, UNSUPPORTED: see resources_check(); as the kernel's,
+ * then nothing has changed.
+ */
+int container_update(struct engine *engine, const char *id, const struct linux_resources *update,
+                     const struct caller *caller, struct err *err) MUST_CHECK;
 int container_get(struct engine *engine, const char *id, struct container_view *ret,
                   struct err *err) MUST_CHECK;
 size_t container_list(struct engine *engine, const struct list_filter *filter,

@@ -8,26 +8,7 @@
 
 #include <string.h>
 
-#include "sandbox/codec.h"
-
-#define FIELD(type_, struct_, member_)                                                             \
-    {                                                                                              \
-        .name = #member_, .type = FIELD_##type_, .offset = offsetof(struct struct_, member_)       \
-    }
-#define FIELD_SUB(struct_, member_, sub_)                                                          \
-    {                                                                                              \
-        .name = #member_, .type = FIELD_STRUCT, .offset = offsetof(struct struct_, member_),       \
-        .sub = &(sub_)                                                                             \
-    }
-#define FIELD_N(type_, struct_, member_, sub_)                                                     \
-    {                                                                                              \
-        .name = #member_, .type = FIELD_##type_, .offset = offsetof(struct struct_, member_),      \
-        .count = offsetof(struct struct_, n_##member_), .sub = (sub_)                              \
-    }
-#define SCHEMA(struct_, fields_)                                                                   \
-    {                                                                                              \
-        .fields = (fields_), .n = ARRAY_SIZE(fields_), .size = sizeof(struct struct_)              \
-    }
+#include "sandbox/resources.h"
 
 static const struct field id_map_fields[] = {
     FIELD(UINT32, id_map, host_id),
@@ -75,26 +56,6 @@ static const struct field port_fields[] = {
     FIELD(STRING, port_mapping, host_ip),
 };
 static const struct schema port_schema = SCHEMA(port_mapping, port_fields);
-
-static const struct field hugepage_fields[] = {
-    FIELD(STRING, hugepage_limit, page_size),
-    FIELD(UINT64, hugepage_limit, limit),
-};
-static const struct schema hugepage_schema = SCHEMA(hugepage_limit, hugepage_fields);
-
-static const struct field resources_fields[] = {
-    FIELD(INT64, linux_resources, cpu_period),
-    FIELD(INT64, linux_resources, cpu_quota),
-    FIELD(INT64, linux_resources, cpu_shares),
-    FIELD(INT64, linux_resources, memory_limit),
-    FIELD(INT64, linux_resources, memory_swap_limit),
-    FIELD(INT64, linux_resources, oom_score_adj),
-    FIELD(STRING, linux_resources, cpuset_cpus),
-    FIELD(STRING, linux_resources, cpuset_mems),
-    FIELD_N(ARRAY, linux_resources, hugepages, &hugepage_schema),
-    FIELD(KVS, linux_resources, unified),
-};
-static const struct schema resources_schema = SCHEMA(linux_resources, resources_fields);
 
 static const struct field pod_fields[] = {
     FIELD(STRING, pod_spec, name),

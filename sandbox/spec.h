@@ -144,6 +144,10 @@ void container_spec_free(struct container_spec *spec);
 DEFINE_CLEANUP(struct pod_spec *, pod_spec_free);
 DEFINE_CLEANUP(struct container_spec *, container_spec_free);
 
+/** linux_resources_init() - all strings "", the rest zero; ended by linux_resources_done(). */
+void linux_resources_init(struct linux_resources *r);
+void linux_resources_done(struct linux_resources *r);
+
 /** pod_spec_new() - all strings "", the rest zero. */
 struct pod_spec *pod_spec_new(void);
 struct container_spec *container_spec_new(void);

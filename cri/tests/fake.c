@@ -140,6 +140,21 @@ int container_remove(struct engine *engine, const char *id, const struct caller 
     return 0;
 }
 
+int container_update(struct engine *engine, const char *id, const struct linux_resources *update,
+                     const struct caller *caller, struct err *err)
+{
+    (void)engine, (void)update, (void)caller;
+    return err_set(err, ERR_NOT_FOUND, "container '%s': not found", id);
+}
+
+int pod_update(struct engine *engine, const char *id, const struct linux_resources *overhead,
+               const struct linux_resources *resources, const struct caller *caller,
+               struct err *err)
+{
+    (void)engine, (void)overhead, (void)resources, (void)caller;
+    return err_set(err, ERR_NOT_FOUND, "pod sandbox '%s': not found", id);
+}
+
 int container_get(struct engine *engine, const char *id, struct container_view *ret,
                   struct err *err)
 {

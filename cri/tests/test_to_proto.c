@@ -116,6 +116,7 @@ static void test_container(void **state)
                                   .finished_at = 3,
                                   .exit_code = 9,
                                   .spec = spec,
+                                  .resources = &spec->resources,
                                   .image_id = "sha256:1",
                                   .image_ref = "host/b:1",
                                   .log_path = "/l/c/0.log",

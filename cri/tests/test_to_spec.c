@@ -201,7 +201,7 @@ static void test_pod_refusals(void **state)
     POD_REFUSES("localhost_ref",
                 p.seccomp.profile_type = RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost);
     POD_REFUSES("oom_score_adj", p.resources.oom_score_adj = 1001);
-    POD_REFUSES("negative", p.resources.memory_limit_in_bytes = -5);
+    POD_REFUSES("below -1", p.resources.memory_limit_in_bytes = -5);
     POD_REFUSES("below -1", p.resources.cpu_quota = -2);
     POD_REFUSES("cpuset_cpus", p.resources.cpuset_cpus = (char *)"0-3;x");
     POD_REFUSES("runtime_handler", p.request.runtime_handler = (char *)"../runc");
