@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* conn - see conn.h. */
+/* conn - see conn.h: the life of a connection. What goes through it is in conn_channels.c. */
 #include "cri/stream/conn.h"
 
 #include <string.h>
@@ -9,7 +9,6 @@
 #define HEAD_TIMEOUT_MS   10000
 #define LINGER_TIMEOUT_MS 5000
 #define BLOCKED_BYTES     (4 * FDIO_HIGH_BYTES) /* of answers alone: then nothing more is read */
-#define BASE64_CHUNK      24576                 /* of data in one message */
 
 static uint64_t to_ms(nsec_t t)
 {
@@ -117,8 +116,8 @@ static void set_deadline(struct conn *c, uint64_t ms)
     (void)uv_timer_start(&c->timer, on_timer, ms, 0);
 }
 
-/* Something went over the wire: only the number moves, the timer looks at it when it fires. */
-static void touch(struct conn *c)
+/* Only the number moves, the timer looks at it when it fires. */
+void conn_touch(struct conn *c)
 {
     if (c->ready && c->state == CONN_OPEN)
         c->deadline = uv_now(c->server->loop) + to_ms(c->server->config->idle_timeout);
@@ -132,7 +131,7 @@ void conn_ready(struct conn *c)
 
 /* --------------------------------------------------------------------- reading */
 
-static void protocol_error(struct conn *c, const struct err *err)
+void conn_protocol_error(struct conn *c, const struct err *err)
 {
     log_info("streaming: a client's connection is ended: %s", err->msg);
     if (c->ws && !c->spdy)
@@ -149,7 +148,7 @@ static void feed(struct conn *c, const char *data, size_t len)
     if (c->state != CONN_OPEN)
         return;
     if (r < 0)
-        protocol_error(c, &err);
+        conn_protocol_error(c, &err);
     else if (r > 0)
         linger(c);
     else
@@ -184,7 +183,7 @@ static void on_data(void *arg, const char *data, size_t len)
 {
     struct conn *c = arg;
 
-    touch(c);
+    conn_touch(c);
     if (c->state == CONN_HEAD)
         feed_head(c, data, len);
     else if (c->state == CONN_OPEN)
@@ -200,7 +199,7 @@ static void on_drained(void *arg)
 {
     struct conn *c = arg;
 
-    touch(c);
+    conn_touch(c);
     if (c->ops)
         c->ops->drained(c->session);
     if (c->state == CONN_OPEN)
@@ -247,179 +246,4 @@ void conn_task_done(struct conn *c)
 {
     c->tasks--;
     maybe_free(c);
-}
-
-/* ------------------------------------------------------- between wire and session */
-
-static void wire_write(void *arg, const void *data, size_t len)
-{
-    struct conn *c = arg;
-
-    if (c->state == CONN_OPEN)
-        fdio_write(c->io, data, len);
-}
-
-static void tunnel_write(void *arg, const void *data, size_t len)
-{
-    struct conn *c = arg;
-
-    if (c->state == CONN_OPEN)
-        websocket_send(c->ws, false, data, len);
-}
-
-static void spdy_write(void *arg, const void *data, size_t len)
-{
-    struct conn *c = arg;
-
-    (c->ws ? tunnel_write : wire_write)(arg, data, len);
-}
-
-static bool is_dead(void *arg)
-{
-    const struct conn *c = arg;
-
-    return c->state != CONN_OPEN || !c->ops;
-}
-
-static enum spdy_reset on_opened(void *arg, uint32_t id, const struct kvs *headers)
-{
-    struct conn *c = arg;
-
-    return c->ops->opened(c->session, id, headers);
-}
-
-static void on_stream_data(void *arg, uint32_t id, const char *data, size_t len)
-{
-    struct conn *c = arg;
-
-    c->ops->data(c->session, id, data, len);
-}
-
-static void on_stream_end(void *arg, uint32_t id)
-{
-    struct conn *c = arg;
-
-    c->ops->end(c->session, id);
-}
-
-static void on_stream_reset(void *arg, uint32_t id)
-{
-    struct conn *c = arg;
-
-    c->ops->reset(c->session, id);
-}
-
-static void on_goaway(void *arg)
-{
-    (void)arg; /* no more streams will come; those that are there go on */
-}
-
-const struct spdy_events conn_spdy_events = {
-    .opened = on_opened,
-    .data = on_stream_data,
-    .end = on_stream_end,
-    .reset = on_stream_reset,
-    .goaway = on_goaway,
-    .dead = is_dead,
-    .write = spdy_write,
-};
-
-/* One message: a channel's number, then data; 255 and a number: the channel's end (version 5). */
-static void on_channel_message(void *arg, const char *data, size_t len)
-{
-    struct conn *c = arg;
-    autofree char *decoded = NULL;
-    unsigned channel;
-
-    if (len == 0)
-        return;
-    channel = (unsigned char)data[0];
-    if (c->ws_base64) {
-        long n;
-
-        decoded = xmalloc(len);
-        n = base64_decode(data + 1, len - 1, decoded, len, NULL);
-        if (n < 0 || channel < '0' || channel > '9')
-            return; /* not for any channel */
-        c->ops->data(c->session, channel - '0', decoded, (size_t)n);
-    } else if (channel == 255 && c->ws_half_close) {
-        if (len == 2)
-            c->ops->end(c->session, (unsigned char)data[1]);
-    } else {
-        c->ops->data(c->session, channel, data + 1, len - 1);
-    }
-}
-
-static void on_tunnel_message(void *arg, const char *data, size_t len)
-{
-    struct conn *c = arg;
-    struct err err = ERR_INIT;
-
-    if (spdy_feed(c->spdy, data, len, &err) < 0 && c->state == CONN_OPEN)
-        protocol_error(c, &err);
-}
-
-const struct websocket_events conn_channel_events = {
-    .message = on_channel_message, .dead = is_dead, .write = wire_write};
-const struct websocket_events conn_tunnel_events = {
-    .message = on_tunnel_message, .dead = is_dead, .write = wire_write};
-
-static void send_channel(struct conn *c, uint32_t channel, const char *data, size_t len)
-{
-    autofree char *text = NULL;
-
-    if (c->ws_base64) {
-        autofree char *encoded = base64_encode(data, len);
-
-        text = xasprintf("%c%s", (char)('0' + channel), encoded);
-        websocket_send(c->ws, true, text, strlen(text));
-        return;
-    }
-    text = xmalloc(len + 1);
-    text[0] = (char)channel;
-    if (len)
-        memcpy(text + 1, data, len);
-    websocket_send(c->ws, false, text, len + 1);
-}
-
-void conn_send(struct conn *c, uint32_t channel, const void *data, size_t len)
-{
-    const char *d = data;
-
-    if (c->state != CONN_OPEN)
-        return;
-    touch(c);
-    if (c->spdy) {
-        spdy_data(c->spdy, channel, data, len);
-        return;
-    }
-    do {
-        size_t n = len < BASE64_CHUNK ? len : BASE64_CHUNK;
-
-        send_channel(c, channel, d, n);
-        d = d ? d + n : d;
-        len -= n;
-    } while (len > 0);
-}
-
-void conn_send_end(struct conn *c, uint32_t channel)
-{
-    if (c->state == CONN_OPEN && c->spdy)
-        spdy_end(c->spdy, channel);
-}
-
-void conn_send_reset(struct conn *c, uint32_t channel)
-{
-    if (c->state == CONN_OPEN && c->spdy)
-        spdy_reset(c->spdy, channel, SPDY_CANCEL);
-}
-
-bool conn_blocked(const struct conn *c)
-{
-    return c->io && fdio_pending(c->io) > FDIO_HIGH_BYTES;
-}
-
-bool conn_by_channels(const struct conn *c)
-{
-    return c->ws && !c->spdy;
 }

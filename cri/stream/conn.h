@@ -112,7 +112,12 @@ void conn_task_done(struct conn *c);
 void conn_upgrade(struct conn *c, const struct http_head *head);
 /** conn_refuse() - an error as plain text. */
 void conn_refuse(struct conn *c, const char *status, const char *headers, const char *text);
-/* conn.c, for upgrade.c */
+/* conn.c, for conn_channels.c */
+/** conn_touch() - something went over the wire: the idle timeout begins anew. */
+void conn_touch(struct conn *c);
+/** conn_protocol_error() - the client's bytes make no sense: the end. */
+void conn_protocol_error(struct conn *c, const struct err *err);
+/* conn_channels.c, for upgrade.c */
 extern const struct spdy_events conn_spdy_events;
 extern const struct websocket_events conn_channel_events, conn_tunnel_events;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* remote_client - see remote.h: names of streams, terminal sizes, the status at the end. */
-#include "cri/stream/remote.h"
+/* remote_client - see remote_client.h. */
+#include "cri/stream/remote_client.h"
 
 #include <string.h>
 

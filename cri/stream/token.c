@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* token - see token.h. Oldest first in one ring-like array: those that have passed are dropped from
- * its front whenever it is used. */
+/* token - see token.h. Oldest first: those that have passed are dropped from the front whenever it
+ * is used. */
 #include "cri/stream/token.h"
 
 #include <string.h>
@@ -8,15 +8,15 @@
 #include "base/thread.h"
 
 struct entry {
-    struct stream_request *request; /* owned; NULL: used */
+    struct stream_request *request; /* owned */
     nsec_t until;
     char token[TOKEN_LEN + 1];
 };
 
 struct tokens {
     struct mutex lock;
-    struct entry entries[TOKENS_MAX]; /* in the order of their ends */
-    size_t first, n;                  /* entries in use, taken ones among them */
+    struct entry entries[TOKENS_MAX]; /* in the order of their ends; only what waits counts */
+    size_t n;
 };
 
 void stream_request_free(struct stream_request *request)
@@ -39,24 +39,26 @@ void tokens_free(struct tokens *t)
 {
     if (!t)
         return;
-    for (size_t i = 0; i < TOKENS_MAX; i++)
+    for (size_t i = 0; i < t->n; i++)
         stream_request_free(t->entries[i].request);
     mutex_done(&t->lock);
     free(t);
 }
 
-static struct entry *nth(struct tokens *t, size_t i)
+static void drop(struct tokens *t, size_t at, size_t n) NEEDS(t->lock)
 {
-    return &t->entries[(t->first + i) % TOKENS_MAX];
+    memmove(&t->entries[at], &t->entries[at + n], (t->n - at - n) * sizeof(t->entries[0]));
+    t->n -= n;
 }
 
 static void expire(struct tokens *t, nsec_t now) NEEDS(t->lock)
 {
-    while (t->n > 0 && (!nth(t, 0)->request || nth(t, 0)->until <= now)) {
-        stream_request_free(TAKE_PTR(nth(t, 0)->request));
-        t->first = (t->first + 1) % TOKENS_MAX;
-        t->n--;
-    }
+    size_t n = 0;
+
+    for (; n < t->n && t->entries[n].until <= now; n++)
+        stream_request_free(t->entries[n].request);
+    if (n > 0)
+        drop(t, 0, n);
 }
 
 int tokens_put(struct tokens *t, struct stream_request *request, nsec_t now,
@@ -69,7 +71,7 @@ int tokens_put(struct tokens *t, struct stream_request *request, nsec_t now,
     expire(t, now);
     full = t->n == TOKENS_MAX;
     if (!full) {
-        struct entry *e = nth(t, t->n++);
+        struct entry *e = &t->entries[t->n++];
 
         e->request = request;
         e->until = now + TOKEN_LIFETIME;
@@ -104,10 +106,12 @@ struct stream_request *tokens_take(struct tokens *t, enum stream_kind kind, cons
     mutex_lock(&t->lock);
     expire(t, now);
     for (size_t i = 0; i < t->n && !found; i++) {
-        struct entry *e = nth(t, i);
+        struct entry *e = &t->entries[i];
 
-        if (e->request && e->request->kind == kind && same(e->token, token))
+        if (e->request->kind == kind && same(e->token, token)) {
             found = TAKE_PTR(e->request);
+            drop(t, i, 1);
+        }
     }
     mutex_unlock(&t->lock);
     return found;

@@ -3,7 +3,7 @@
 #include <stdint.h>
 
 #include "cri/stream/http.h"
-#include "cri/stream/remote.h"
+#include "cri/stream/remote_client.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

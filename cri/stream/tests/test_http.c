@@ -3,7 +3,7 @@
 #include "base/tests/testing.h"
 
 #include "cri/stream/http.h"
-#include "cri/stream/remote.h"
+#include "cri/stream/remote_client.h"
 #include "cri/stream/token.h"
 #include "cri/stream/websocket.h"
 
@@ -101,6 +101,27 @@ static void test_tokens(void **state)
     tokens_free(tokens);
 }
 
+/* One that nobody comes for does not make the used ones behind it count. */
+static void test_tokens_used_behind_one_that_waits(void **state)
+{
+    struct tokens *tokens = tokens_new();
+    char first[TOKEN_LEN + 1], token[TOKEN_LEN + 1];
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_ok(tokens_put(tokens, request_new(STREAM_ATTACH), 0, first, &err), err);
+    for (int i = 0; i < 3 * TOKENS_MAX; i++) {
+        struct stream_request *request;
+
+        assert_ok(tokens_put(tokens, request_new(STREAM_EXEC), i, token, &err), err);
+        request = tokens_take(tokens, STREAM_EXEC, token, i);
+        assert_non_null(request);
+        stream_request_free(request);
+    }
+    stream_request_free(tokens_take(tokens, STREAM_ATTACH, first, TOKEN_LIFETIME - 1));
+    tokens_free(tokens);
+}
+
 static void test_resize(void **state)
 {
     autostrbuf text = STRBUF_INIT;
@@ -141,8 +162,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_head),   cmocka_unit_test(test_bad_heads),
-        cmocka_unit_test(test_tokens), cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_tokens), cmocka_unit_test(test_tokens_used_behind_one_that_waits),
+        cmocka_unit_test(test_resize), cmocka_unit_test(test_status),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
