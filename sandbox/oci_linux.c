@@ -37,7 +37,8 @@ static json_t *namespaces(const struct oci_input *in)
         add_ns(list, "uts", uts);
     if (*in->pidns)
         add_ns(list, "pid", in->pidns);
-    else if (in->spec->ns.pid != NS_NODE)
+    else if (in->spec->ns.pid != NS_NODE &&
+             !(in->spec->ns.pid == NS_POD && in->pod->ns.pid == NS_NODE))
         add_ns(list, "pid", "");
     if (in->cgroups->v2 && !in->spec->privileged)
         add_ns(list, "cgroup", "");

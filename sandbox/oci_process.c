@@ -44,12 +44,15 @@ static json_t *user_json(const struct user *user)
     return o;
 }
 
-/* Nothing is inheritable: a file's own inheritable set would hand it on to programs that never
- * asked. */
-static json_t *caps_json(char *const *caps)
+/* Nothing is inheritable but what is ambient, which has to be: a file's own inheritable set would
+ * hand it on to programs that never asked. */
+static json_t *caps_json(char *const *caps, char *const *ambient)
 {
     static const char *const sets[] = {"bounding", "effective", "permitted"};
     json_t *o = json_object();
+
+    json_put_strv(o, "inheritable", ambient);
+    json_put_strv(o, "ambient", ambient);
 
     for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
         json_t *a = json_array();
@@ -75,7 +78,7 @@ int oci_process(const struct oci_input *in, json_t **ret, struct err *err)
     json_put_bool(o, "terminal", in->spec->tty);
     json_put(o, "user", user_json(in->user));
     json_put_string(o, "cwd", in->cwd);
-    json_put(o, "capabilities", caps_json(in->caps));
+    json_put(o, "capabilities", caps_json(in->caps, in->ambient));
     json_put_bool(o, "noNewPrivileges", in->spec->no_new_privs && !in->spec->privileged);
     json_put(o, "oomScoreAdj", json_integer(in->oom_score_adj));
     json_put_string(o, "apparmorProfile", in->apparmor);

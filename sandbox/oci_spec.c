@@ -37,10 +37,6 @@ static int check_namespaces(const struct pod_spec *pod, const struct container_s
 {
     if (spec->ns.userns || pod->ns.userns)
         return err_set(err, ERR_UNSUPPORTED, "user namespaces are not supported yet");
-    if (spec->ns.pid == NS_POD && pod->ns.pid != NS_POD)
-        return err_set(
-            err, ERR_INVALID,
-            "the container asks for the pod's PID namespace, which the pod does not share");
     if (spec->ns.pid == NS_TARGET && !*spec->ns.target_id)
         return err_set(err, ERR_INVALID, "PID namespace of a target container: none is named");
     return 0;

@@ -18,6 +18,7 @@ struct oci_input {
     const char *rootfs; /* absolute */
     char *const *argv, *const *env, *const *caps;
     const char *cwd;
+    char *const *ambient; /* capabilities; NULL none */
     const struct user *user;
     const struct cgroups *cgroups;
     const char *cgroup;

@@ -90,9 +90,9 @@ int pod_limit(struct pod *pod, struct err *err) MUST_CHECK;
 void pod_limit_again(struct pod *pod);
 
 /* pod_room.c: what ordinary containers need of a pod and unikernels do not */
-/** pod_room() - files, shm, ipc and uts namespaces, made for the first container that needs them.
- * Errors as the kernel's. */
-int pod_room(struct pod *pod, struct err *err) MUST_CHECK;
+/** pod_room() - with `shares_pids` the reaping init too; files, shm, ipc and uts namespaces, made
+ * for the first container that needs them. Errors as the kernel's. */
+int pod_room(struct pod *pod, bool shares_pids, struct err *err) MUST_CHECK;
 int pod_room_undo(struct pod *pod, struct err *err) MUST_CHECK;
 /** pod_sysctl_check() - is a sysctl of a pod's own namespaces? Errors: INVALID. */
 int pod_sysctl_check(const struct pod_spec *spec, const char *name, const char *value,

@@ -110,8 +110,6 @@ int pod_init_start(struct pod *pod, struct err *err)
     autostrv char **dirs = NULL;
     struct process init;
 
-    if (pod->spec->ns.pid != NS_POD)
-        return 0;
     mutex_lock(&engine->lock);
     init = pod->init;
     mutex_unlock(&engine->lock);
@@ -139,7 +137,7 @@ int pod_init_stop(struct pod *pod, struct err *err)
     struct engine *engine = pod->engine;
     autofree char *cgroup = pod_init_cgroup(pod);
 
-    if (pod->spec->ns.pid != NS_POD || !cgroup_exists(&engine->cgroups, cgroup))
+    if (!cgroup_exists(&engine->cgroups, cgroup))
         return 0;
     if (cgroup_kill(&engine->cgroups, cgroup, deadline_in(KILL_TIMEOUT), err) < 0 ||
         cgroup_remove(&engine->cgroups, cgroup, deadline_in(CGROUP_REMOVE_TIMEOUT), err) < 0)

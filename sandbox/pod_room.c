@@ -236,29 +236,30 @@ static int namespaces_up(const struct pod *pod, struct err *err)
 
 /* ----------------------------------------------------------------------- both */
 
-static int furnish(struct pod *pod, struct err *err)
+static int furnish(struct pod *pod, bool shares_pids, struct err *err)
 {
     nsec_t start = clock_mono();
 
     if (write_files(pod, err) < 0 || mount_shm(pod, err) < 0 || namespaces_up(pod, err) < 0 ||
-        pod_init_start(pod, err) < 0)
+        (shares_pids && pod_init_start(pod, err) < 0))
         return err_wrap(err, "pod '%s'", pod->id);
     stage_observe(STAGE_ROOM, start);
     return 0;
 }
 
-int pod_room(struct pod *pod, struct err *err)
+int pod_room(struct pod *pod, bool shares_pids, struct err *err)
 {
     autofree char *key = xasprintf("room/%s", pod->id);
     struct job *job;
-    int rc = jobs_enter(pod->engine->jobs, key, "make", NULL, &job, NULL, err);
+    int rc = jobs_enter(pod->engine->jobs, key, shares_pids ? "make, share" : "make", NULL, &job,
+                        NULL, err);
 
     if (rc <= 0)
         return rc;
     if (pod_state(pod) != POD_READY)
         rc = err_set(err, ERR_STATE, "pod '%s' is not ready", pod->id);
     else
-        rc = furnish(pod, err);
+        rc = furnish(pod, shares_pids || pod->spec->ns.pid == NS_POD, err);
     return jobs_leave(job, rc, NULL, err);
 }
 

@@ -68,6 +68,13 @@ static int make_env(struct container *c, char ***ret, struct err *err)
     return 0;
 }
 
+/* The pod's PID namespace is one of its own even where its containers would not share it: then it
+ * is made for the first that asks; in a pod with the node's it is the node's. */
+static bool joins_pod_pids(const struct container *c)
+{
+    return c->spec->ns.pid == NS_POD && c->pod->spec->ns.pid != NS_NODE;
+}
+
 /* "" for a namespace of its own or the node's. */
 static int pid_namespace(struct container *c, char **ret, struct err *err)
 {
@@ -75,7 +82,7 @@ static int pid_namespace(struct container *c, char **ret, struct err *err)
     struct engine *engine = c->engine;
 
     *ret = NULL;
-    if (c->spec->ns.pid == NS_POD) {
+    if (joins_pod_pids(c)) {
         mutex_lock(&engine->lock);
         p = c->pod->init;
         mutex_unlock(&engine->lock);
@@ -137,12 +144,13 @@ static int build_config(struct container *c, const struct user *user, const char
                         struct err *err)
 {
     autostrv char **argv = container_args(c->spec, &c->image->config);
-    autostrv char **env = NULL, **caps = NULL;
+    autostrv char **env = NULL, **caps = NULL, **ambient = NULL;
     autofree char *apparmor = NULL, *pidns = NULL, *selinux = selinux_label(&c->spec->selinux);
     autojson *seccomp = NULL;
     const char *cwd = *c->spec->working_dir ? c->spec->working_dir : c->image->config.working_dir;
 
     if (make_env(c, &env, err) < 0 || capability_names(c->spec, &caps, err) < 0 ||
+        capability_ambient(c->spec, &ambient, err) < 0 ||
         apparmor_profile(c->spec, &apparmor, err) < 0 ||
         seccomp_profile(c->spec, caps, &seccomp, err) < 0 || pid_namespace(c, &pidns, err) < 0)
         return -1;
@@ -154,6 +162,7 @@ static int build_config(struct container *c, const struct user *user, const char
         .argv = argv,
         .env = env,
         .caps = caps,
+        .ambient = ambient,
         .cwd = *cwd ? cwd : "/",
         .user = user,
         .cgroups = &c->engine->cgroups,
@@ -175,7 +184,7 @@ static int bundle(struct container *c, struct err *err)
     autofree char *root = path_join(c->rootfs_dir, "rootfs");
     struct user user = {0};
 
-    if (pod_room(c->pod, err) < 0 || resolve_user(c, root, &user, err) < 0)
+    if (pod_room(c->pod, joins_pod_pids(c), err) < 0 || resolve_user(c, root, &user, err) < 0)
         return -1;
 
     int rc = build_config(c, &user, root, err);

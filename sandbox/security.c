@@ -95,6 +95,16 @@ static int apply(uint64_t *set, char *const *list, bool add, struct err *err)
     return 0;
 }
 
+static char **names_of(uint64_t set)
+{
+    char **v = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (set & UINT64_C(1) << i && available((int)i))
+            strv_take(&v, xasprintf("CAP_%s", names[i]));
+    return v;
+}
+
 /* ALL is applied before the single names of the other list: drop ALL + add X leaves X; add ALL +
  * drop X all but X. */
 int capability_names(const struct container_spec *spec, char ***ret, struct err *err)
@@ -108,18 +118,22 @@ int capability_names(const struct container_spec *spec, char ***ret, struct err 
     if (apply(&set, add_all ? spec->add_caps : spec->drop_caps, add_all, err) < 0 ||
         apply(&set, add_all ? spec->drop_caps : spec->add_caps, !add_all, err) < 0)
         return -1;
-    if (spec->ambient_caps) {
-        uint64_t ignored = 0;
-
-        if (apply(&ignored, spec->ambient_caps, true, err) < 0)
-            return -1;
-    }
+    /* What is ambient must be permitted too. */
+    if (apply(&set, spec->ambient_caps, true, err) < 0)
+        return -1;
     if (spec->privileged)
         set = UINT64_MAX;
-    *ret = NULL;
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (set & UINT64_C(1) << i && available((int)i))
-            strv_take(ret, xasprintf("CAP_%s", names[i]));
+    *ret = names_of(set);
+    return 0;
+}
+
+int capability_ambient(const struct container_spec *spec, char ***ret, struct err *err)
+{
+    uint64_t set = 0;
+
+    if (apply(&set, spec->ambient_caps, true, err) < 0)
+        return -1;
+    *ret = names_of(set);
     return 0;
 }
 

@@ -15,6 +15,9 @@
 /** capability_names() - strv of "CAP_..." of this kernel after default set, drop and add;
  * privileged: all. Errors: INVALID (no such one). */
 int capability_names(const struct container_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+/** capability_ambient() - of those, what a program gets without being root and without having it in
+ * its file. NULL: nothing. Errors: INVALID (unknown). */
+int capability_ambient(const struct container_spec *spec, char ***ret, struct err *err) MUST_CHECK;
 
 /** selinux_check() - labels asked for on a host without SELinux. Errors: UNSUPPORTED. */
 int selinux_check(const struct selinux_option *selinux, struct err *err) MUST_CHECK;

@@ -117,3 +117,10 @@ func shown(t *testing.T, c *h.Ctr) *cri.LinuxContainerResources {
 	t.Helper()
 	return c.Status(t).Resources.Linux
 }
+
+func hostPids(t *testing.T) string {
+	t.Helper()
+	l, err := os.Readlink("/proc/self/ns/pid")
+	must(t, err)
+	return l
+}
