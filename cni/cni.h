@@ -68,6 +68,23 @@ int netns_remove(const char *path, struct err *err) MUST_CHECK;
  * name that is not a net.* one. */
 int netns_sysctl(const char *path, const char *name, const char *value, struct err *err) MUST_CHECK;
 
+#define LINK_STATS_MAX 32 /* interfaces of one namespace that are counted */
+struct link_stats {
+    char name[IFNAMSIZ];
+    uint64_t rx_bytes, rx_packets, rx_errors, rx_dropped;
+    uint64_t tx_bytes, tx_packets, tx_errors, tx_dropped;
+};
+/**
+ * netns_link_stats() - the counters of the interfaces (loopback left out) of each of `n`
+ * namespaces: found(arg, i, links, n_links) is called for the i-th; one that is gone is passed
+ * over. Thread: any; one thread made for it goes through all namespaces and ends, found() runs on
+ * that one while the caller waits.
+ */
+int netns_link_stats(const char *const *paths, size_t n,
+                     void (*found)(void *arg, size_t i, const struct link_stats *links,
+                                   size_t n_links),
+                     void *arg, struct err *err) MUST_CHECK;
+
 /* ----------------------------------------------------------- plugins */
 
 struct cni_port_mapping {

@@ -168,6 +168,63 @@ int rtnl_ifaces(struct rtnl *nl, struct rtnl_iface ret[RTNL_LINKS_MAX], size_t *
     return 0;
 }
 
+struct stats_dump {
+    struct link_stats *links;
+    size_t n, max;
+};
+
+/* Older kernels send fewer counters than the struct has: what is missing stays 0. */
+static int on_link_stats(struct nl_msg *msg, void *arg)
+{
+    struct nlmsghdr *h = nlmsg_hdr(msg);
+    const struct ifinfomsg *ifi = nlmsg_data(h);
+    struct rtnl_link_stats64 s = {0};
+    struct nlattr *a[IFLA_MAX + 1];
+    struct stats_dump *dump = arg;
+    struct link_stats *to = &dump->links[dump->n];
+    size_t len;
+
+    if (dump->n == dump->max || h->nlmsg_type != RTM_NEWLINK ||
+        nlmsg_parse(h, sizeof(*ifi), a, IFLA_MAX, NULL) < 0 || !a[IFLA_IFNAME] ||
+        !a[IFLA_STATS64] || (ifi->ifi_flags & IFF_LOOPBACK))
+        return NL_OK;
+    len = (size_t)nla_len(a[IFLA_STATS64]);
+    memcpy(&s, nla_data(a[IFLA_STATS64]), len < sizeof(s) ? len : sizeof(s));
+    *to = (struct link_stats){
+        .rx_bytes = s.rx_bytes,
+        .rx_packets = s.rx_packets,
+        .rx_errors = s.rx_errors,
+        .rx_dropped = s.rx_dropped,
+        .tx_bytes = s.tx_bytes,
+        .tx_packets = s.tx_packets,
+        .tx_errors = s.tx_errors,
+        .tx_dropped = s.tx_dropped,
+    };
+    (void)nla_strlcpy(to->name, a[IFLA_IFNAME], sizeof(to->name));
+    dump->n++;
+    return NL_OK;
+}
+
+int rtnl_link_stats(struct rtnl *nl, struct link_stats *ret, size_t max, size_t *ret_n,
+                    struct err *err)
+{
+    struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC};
+    struct nl_msg *msg = message(RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi));
+    struct stats_dump dump = {.links = ret, .max = max};
+    int r;
+
+    (void)nl_socket_modify_cb(nl->sk, NL_CB_VALID, NL_CB_CUSTOM, on_link_stats, &dump);
+    r = nl_send_auto(nl->sk, msg);
+    nlmsg_free(msg);
+    if (r >= 0)
+        r = nl_recvmsgs_default(nl->sk);
+    (void)nl_socket_modify_cb(nl->sk, NL_CB_VALID, NL_CB_DEFAULT, NULL, NULL);
+    if (r < 0)
+        return nl_fail(r, err, "read the counters of the interfaces");
+    *ret_n = dump.n;
+    return 0;
+}
+
 int rtnl_iface_setup(struct rtnl *nl, const struct rtnl_iface *iface, struct err *err)
 {
     struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC, .ifi_index = iface->index};

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "cni/cni.h"
 
 #define RTNL_ALIAS_MAX_BYTES 128
 #define RTNL_MAC_BYTES       6
@@ -36,6 +37,9 @@ DEFINE_CLEANUP(struct rtnl *, rtnl_close);
 /** rtnl_ifaces() - all interfaces, at most RTNL_LINKS_MAX of them. */
 int rtnl_ifaces(struct rtnl *nl, struct rtnl_iface ret[RTNL_LINKS_MAX], size_t *ret_n,
                 struct err *err) MUST_CHECK;
+/** rtnl_link_stats() - the counters of all interfaces but loopback, at most `max`. */
+int rtnl_link_stats(struct rtnl *nl, struct link_stats *ret, size_t max, size_t *ret_n,
+                    struct err *err) MUST_CHECK;
 /** rtnl_iface_setup() - MAC, MTU, alias, and no IPv6 address generation, while it is down. */
 int rtnl_iface_setup(struct rtnl *nl, const struct rtnl_iface *iface, struct err *err) MUST_CHECK;
 int rtnl_iface_up(struct rtnl *nl, int index, struct err *err) MUST_CHECK;

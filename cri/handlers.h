@@ -28,7 +28,8 @@ handler_fn on_run_pod_sandbox, on_stop_pod_sandbox, on_remove_pod_sandbox, on_po
 handler_fn on_create_container, on_start_container, on_stop_container, on_remove_container,
     on_container_status, on_list_containers;
 handler_fn on_update_container_resources, on_update_pod_sandbox_resources;
-handler_fn on_container_stats, on_list_container_stats;
+handler_fn on_container_stats, on_list_container_stats, on_pod_sandbox_stats,
+    on_list_pod_sandbox_stats, on_list_metric_descriptors, on_list_pod_sandbox_metrics;
 handler_fn on_exec_sync, on_reopen_container_log;
 handler_fn on_exec, on_attach, on_port_forward;
 handler_fn on_list_images, on_image_status, on_pull_image, on_remove_image, on_image_fs_info;

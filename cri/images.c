@@ -120,17 +120,21 @@ int on_remove_image(struct call *call, struct err *err)
     return 0;
 }
 
+/* Two lists of one entry: images, and the writable layers of containers. */
 int on_image_fs_info(struct call *call, struct err *err)
 {
     CLEANUP(image_fs_info_done) struct image_fs_info info = {0};
+    struct layers_usage layers;
 
     if (imagestore_fs_info(call->daemon->images, &info, err) < 0)
         return -1;
+    engine_layers_usage(call->daemon->engine, &layers);
     Runtime__V1__ImageFsInfoResponse *reply =
         REPLY(call, Runtime__V1__ImageFsInfoResponse, runtime__v1__image_fs_info_response);
     reply->n_image_filesystems = reply->n_container_filesystems = 1;
-    reply->image_filesystems = ARENA_ARRAY(call->arena, Runtime__V1__FilesystemUsage *, 1);
+    reply->image_filesystems = ARENA_ARRAY(call->arena, Runtime__V1__FilesystemUsage *, 2);
+    reply->container_filesystems = reply->image_filesystems + 1;
     reply->image_filesystems[0] = fs_usage_to_proto(call->arena, &info);
-    reply->container_filesystems = reply->image_filesystems;
+    reply->container_filesystems[0] = layers_usage_to_proto(call->arena, &layers);
     return 0;
 }

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stats - ContainerStats, ListContainerStats. Statistics of whole pods stay unbuilt, and say so: a
- * kubelet that got a part of them would turn its own off. */
+/*
+ * stats - ContainerStats, ListContainerStats, PodSandboxStats, ListPodSandboxStats,
+ * ListMetricDescriptors, ListPodSandboxMetrics. A kubelet asks once for the statistics of a pod
+ * without an id; any answer but UNIMPLEMENTED makes it turn its own off and use all six of these.
+ */
+#include "base/strbuf.h"
 #include "cri/handlers.h"
+#include "cri/pod_metrics.h"
 
 int on_container_stats(struct call *call, struct err *err)
 {
@@ -41,5 +46,80 @@ int on_list_container_stats(struct call *call, struct err *err)
     for (size_t i = 0; i < n; i++)
         reply->stats[i] = container_stats_to_proto(call->arena, &views[i]);
     container_stats_views_free(views, n);
+    return 0;
+}
+
+int on_pod_sandbox_stats(struct call *call, struct err *err)
+{
+    const char *id = REQUEST(call, Runtime__V1__PodSandboxStatsRequest)->pod_sandbox_id;
+    struct pod_stats_view *view = NULL;
+
+    if (!*id)
+        return err_set(err, ERR_NOT_FOUND, "pod sandbox '': no such sandbox");
+    if (id_from_proto(id, "pod_sandbox_id", err) < 0 ||
+        pod_stats_get(call->daemon->engine, id, &view, err) < 0)
+        return -1;
+    REPLY(call, Runtime__V1__PodSandboxStatsResponse, runtime__v1__pod_sandbox_stats_response)
+        ->stats = pod_stats_to_proto(call->arena, view);
+    pod_stats_views_free(view, 1);
+    return 0;
+}
+
+int on_list_pod_sandbox_stats(struct call *call, struct err *err)
+{
+    const Runtime__V1__PodSandboxStatsFilter *wanted =
+        REQUEST(call, Runtime__V1__ListPodSandboxStatsRequest)->filter;
+    CLEANUP(filter_done) struct filter filter = {.list.state = -1};
+    struct pod_stats_view *views = NULL;
+
+    if (wanted) {
+        filter.list.id = wanted->id;
+        if (spec_map(wanted->n_label_selector, MAP(wanted->label_selector), "filter.label_selector",
+                     &filter.labels, err) < 0)
+            return -1;
+        filter.list.labels = &filter.labels;
+    }
+    size_t n = pod_stats_list(call->daemon->engine, &filter.list, USAGE_PODS, &views);
+    Runtime__V1__ListPodSandboxStatsResponse *reply =
+        REPLY(call, Runtime__V1__ListPodSandboxStatsResponse,
+              runtime__v1__list_pod_sandbox_stats_response);
+    reply->n_stats = n;
+    if (n)
+        reply->stats = ARENA_ARRAY(call->arena, Runtime__V1__PodSandboxStats *, n);
+    for (size_t i = 0; i < n; i++)
+        reply->stats[i] = pod_stats_to_proto(call->arena, &views[i]);
+    pod_stats_views_free(views, n);
+    return 0;
+}
+
+int on_list_metric_descriptors(struct call *call, struct err *err)
+{
+    Runtime__V1__ListMetricDescriptorsResponse *reply =
+        REPLY(call, Runtime__V1__ListMetricDescriptorsResponse,
+              runtime__v1__list_metric_descriptors_response);
+
+    (void)err;
+    reply->descriptors = metric_descriptors(call->arena, &reply->n_descriptors);
+    return 0;
+}
+
+int on_list_pod_sandbox_metrics(struct call *call, struct err *err)
+{
+    const struct list_filter all = {.state = -1};
+    struct pod_stats_view *views = NULL;
+    struct layers_usage layers;
+    size_t n = pod_stats_list(call->daemon->engine, &all, USAGE_DETAIL, &views);
+    Runtime__V1__ListPodSandboxMetricsResponse *reply =
+        REPLY(call, Runtime__V1__ListPodSandboxMetricsResponse,
+              runtime__v1__list_pod_sandbox_metrics_response);
+
+    (void)err;
+    engine_layers_usage(call->daemon->engine, &layers);
+    reply->n_pod_metrics = n;
+    if (n)
+        reply->pod_metrics = ARENA_ARRAY(call->arena, Runtime__V1__PodSandboxMetrics *, n);
+    for (size_t i = 0; i < n; i++)
+        reply->pod_metrics[i] = pod_metrics_to_proto(call->arena, &views[i], &layers);
+    pod_stats_views_free(views, n);
     return 0;
 }

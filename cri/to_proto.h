@@ -36,6 +36,8 @@ Runtime__V1__ContainerStatus *container_status_to_proto(struct arena *arena,
                                                         const struct image *image);
 Runtime__V1__ContainerStats *container_stats_to_proto(struct arena *arena,
                                                       const struct container_stats_view *view);
+Runtime__V1__PodSandboxStats *pod_stats_to_proto(struct arena *arena,
+                                                 const struct pod_stats_view *view);
 char *container_info_to_proto(struct arena *arena, const struct container_view *view);
 
 Runtime__V1__Image *image_to_proto(struct arena *arena, const struct image *image);
@@ -46,6 +48,8 @@ char *image_info_to_proto(struct arena *arena, const struct image *image);
 void image_user(const char *user, int64_t *ret_uid, char *name, size_t name_size);
 Runtime__V1__FilesystemUsage *fs_usage_to_proto(struct arena *arena,
                                                 const struct image_fs_info *info);
+Runtime__V1__FilesystemUsage *layers_usage_to_proto(struct arena *arena,
+                                                    const struct layers_usage *usage);
 
 /* ------------------------------------------------ for the files of to_proto */
 

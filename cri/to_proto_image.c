@@ -58,17 +58,29 @@ char *image_info_to_proto(struct arena *arena, const struct image *image)
     return arena_text(arena, text);
 }
 
-Runtime__V1__FilesystemUsage *fs_usage_to_proto(struct arena *arena,
-                                                const struct image_fs_info *info)
+static Runtime__V1__FilesystemUsage *usage(struct arena *arena, nsec_t at, const char *mountpoint,
+                                           uint64_t bytes, uint64_t inodes)
 {
     Runtime__V1__FilesystemUsage *new =
         PROTO_NEW(arena, Runtime__V1__FilesystemUsage, runtime__v1__filesystem_usage);
 
-    new->timestamp = info->timestamp;
+    new->timestamp = at;
     new->fs_id =
         PROTO_NEW(arena, Runtime__V1__FilesystemIdentifier, runtime__v1__filesystem_identifier);
-    new->fs_id->mountpoint = arena_text(arena, info->mountpoint);
-    new->used_bytes = proto_u64(arena, info->used_bytes);
-    new->inodes_used = proto_u64(arena, info->used_inodes);
+    new->fs_id->mountpoint = arena_text(arena, mountpoint);
+    new->used_bytes = proto_u64(arena, bytes);
+    new->inodes_used = proto_u64(arena, inodes);
     return new;
+}
+
+Runtime__V1__FilesystemUsage *fs_usage_to_proto(struct arena *arena,
+                                                const struct image_fs_info *info)
+{
+    return usage(arena, info->timestamp, info->mountpoint, info->used_bytes, info->used_inodes);
+}
+
+Runtime__V1__FilesystemUsage *layers_usage_to_proto(struct arena *arena,
+                                                    const struct layers_usage *layers)
+{
+    return usage(arena, layers->at, layers->dir, layers->bytes, layers->inodes);
 }

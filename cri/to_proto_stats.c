@@ -1,9 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * to_proto_stats - samples as messages. A number that is not known is absent, never 0: clients
- * tell the two apart. A container that does not run has attributes and its writable layer only.
+ * tell the two apart. What does not run has attributes, and a container its writable layer.
  */
+#include "base/strbuf.h"
+#include "cni/cni.h"
 #include "cri/to_proto.h"
+
+#define DEFAULT_INTERFACE "eth0" /* what a pod's own network is called in it */
+
+static Runtime__V1__PodSandboxAttributes *pod_attributes(struct arena *arena,
+                                                         const struct pod_view *view)
+{
+    const struct pod_spec *spec = view->spec;
+    Runtime__V1__PodSandboxAttributes *new =
+        PROTO_NEW(arena, Runtime__V1__PodSandboxAttributes, runtime__v1__pod_sandbox_attributes);
+
+    new->id = arena_text(arena, view->id);
+    new->metadata =
+        PROTO_NEW(arena, Runtime__V1__PodSandboxMetadata, runtime__v1__pod_sandbox_metadata);
+    new->metadata->name = arena_text(arena, spec->name);
+    new->metadata->uid = arena_text(arena, spec->uid);
+    new->metadata->namespace_ = arena_text(arena, spec->namespace_);
+    new->metadata->attempt = spec->attempt;
+    new->labels =
+        proto_map(arena, &spec->labels,
+                  &runtime__v1__pod_sandbox_attributes__labels_entry__descriptor, &new->n_labels);
+    new->annotations = proto_map(
+        arena, &spec->annotations,
+        &runtime__v1__pod_sandbox_attributes__annotations_entry__descriptor, &new->n_annotations);
+    return new;
+}
 
 static Runtime__V1__ContainerAttributes *attributes(struct arena *arena,
                                                     const struct container_view *view)
@@ -136,5 +163,76 @@ Runtime__V1__ContainerStats *container_stats_to_proto(struct arena *arena,
     new->memory = memory(arena, stats);
     new->swap = swap(arena, stats);
     new->io = io(arena, stats);
+    return new;
+}
+
+/* ---------------------------------------------------------------------- pods */
+
+static Runtime__V1__NetworkInterfaceUsage *interface(struct arena *arena,
+                                                     const struct link_stats *link)
+{
+    Runtime__V1__NetworkInterfaceUsage *new =
+        PROTO_NEW(arena, Runtime__V1__NetworkInterfaceUsage, runtime__v1__network_interface_usage);
+
+    new->name = arena_text(arena, link->name);
+    new->rx_bytes = proto_u64(arena, link->rx_bytes);
+    new->rx_errors = proto_u64(arena, link->rx_errors);
+    new->tx_bytes = proto_u64(arena, link->tx_bytes);
+    new->tx_errors = proto_u64(arena, link->tx_errors);
+    return new;
+}
+
+/* Clients take the default interface for granted: without one there is no network to speak of. */
+static Runtime__V1__NetworkUsage *network(struct arena *arena, const struct pod_stats_view *view)
+{
+    Runtime__V1__NetworkUsage *new;
+    const struct link_stats *first = NULL;
+
+    for (size_t i = 0; i < view->n_links && !first; i++)
+        if (str_eq(view->links[i].name, DEFAULT_INTERFACE))
+            first = &view->links[i];
+    if (!view->links_at || !first)
+        return NULL;
+    new = PROTO_NEW(arena, Runtime__V1__NetworkUsage, runtime__v1__network_usage);
+    new->timestamp = view->links_at;
+    new->default_interface = interface(arena, first);
+    new->interfaces = ARENA_ARRAY(arena, Runtime__V1__NetworkInterfaceUsage *, view->n_links);
+    for (size_t i = 0; i < view->n_links; i++)
+        new->interfaces[new->n_interfaces++] = interface(arena, &view->links[i]);
+    return new;
+}
+
+static Runtime__V1__ProcessUsage *processes(struct arena *arena, const struct pod_stats_view *view)
+{
+    Runtime__V1__ProcessUsage *new =
+        PROTO_NEW(arena, Runtime__V1__ProcessUsage, runtime__v1__process_usage);
+
+    new->timestamp = view->stats.cpu_at;
+    new->process_count = proto_u64(arena, view->processes);
+    return new;
+}
+
+Runtime__V1__PodSandboxStats *pod_stats_to_proto(struct arena *arena,
+                                                 const struct pod_stats_view *view)
+{
+    Runtime__V1__PodSandboxStats *new =
+        PROTO_NEW(arena, Runtime__V1__PodSandboxStats, runtime__v1__pod_sandbox_stats);
+    Runtime__V1__LinuxPodSandboxStats *linux =
+        PROTO_NEW(arena, Runtime__V1__LinuxPodSandboxStats, runtime__v1__linux_pod_sandbox_stats);
+
+    new->attributes = pod_attributes(arena, &view->pod);
+    new->linux = linux;
+    linux->n_containers = view->n_containers;
+    if (view->n_containers)
+        linux->containers = ARENA_ARRAY(arena, Runtime__V1__ContainerStats *, view->n_containers);
+    for (size_t i = 0; i < view->n_containers; i++)
+        linux->containers[i] = container_stats_to_proto(arena, &view->containers[i]);
+    linux->network = network(arena, view);
+    if (view->stats.cpu_at == 0)
+        return new;
+    linux->cpu = cpu(arena, &view->stats);
+    linux->memory = memory(arena, &view->stats);
+    linux->process = processes(arena, view);
+    linux->io = io(arena, &view->stats);
     return new;
 }

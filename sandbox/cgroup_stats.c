@@ -14,13 +14,11 @@
 #include "base/mem.h"
 #include "sandbox/stats.h"
 
-#define STAT_FILE_MAX_BYTES 8192
-#define UNLIMITED_V1        (UINT64_C(1) << 60) /* version 1 says "no limit" by a huge number */
+#define UNLIMITED_V1 (UINT64_C(1) << 60) /* version 1 says "no limit" by a huge number */
 
 /* ------------------------------------------------------------------- parsers */
 
-/* Decimal digits up to `end_chars` or the end; no sign, no blank, no overflow. */
-static bool digits(const char *s, const char *end_chars, uint64_t *ret)
+bool cgroup_stat_digits(const char *s, const char *end_chars, uint64_t *ret)
 {
     uint64_t v = 0;
 
@@ -43,7 +41,7 @@ bool cgroup_stat_key(const char *text, const char *key, uint64_t *ret)
     for (const char *line = text; line && *line; line = strchr(line, '\n')) {
         line += *line == '\n';
         if (strncmp(line, key, len) == 0 && line[len] == ' ')
-            return digits(line + len + 1, "\n", ret);
+            return cgroup_stat_digits(line + len + 1, "\n", ret);
     }
     return false;
 }
@@ -54,7 +52,7 @@ bool cgroup_stat_number(const char *text, uint64_t *ret)
         *ret = UINT64_MAX;
         return true;
     }
-    return digits(text, "\n", ret);
+    return cgroup_stat_digits(text, "\n", ret);
 }
 
 /* A share of time in percent: "12.34". */
@@ -87,7 +85,7 @@ static bool pressure_line(const char *s, struct pressure_line *ret)
         s += strcspn(s, " \n");
         s += *s == ' ';
     }
-    return strncmp(s, "total=", 6) == 0 && digits(s + 6, "\n", &ret->total_usec);
+    return strncmp(s, "total=", 6) == 0 && cgroup_stat_digits(s + 6, "\n", &ret->total_usec);
 }
 
 bool cgroup_stat_pressure(const char *text, struct pressure *ret)
@@ -111,15 +109,14 @@ bool cgroup_stat_pressure(const char *text, struct pressure *ret)
 
 /* --------------------------------------------------------------------- files */
 
-/* A directory of the hierarchy of `controller`; -1 when there is none. */
-static int open_dir(const struct cgroups *c, const char *controller, const char *path)
+int cgroup_stat_open(const struct cgroups *c, const char *controller, const char *path)
 {
     autofree char *dir = cgroup_dir(c, controller, path);
 
     return dir ? open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
-static bool read_text(int dir, const char *name, char *buf, size_t size)
+bool cgroup_stat_read(int dir, const char *name, char *buf, size_t size)
 {
     autofd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
     size_t len = 0;
@@ -141,11 +138,11 @@ static bool read_text(int dir, const char *name, char *buf, size_t size)
     return len > 0;
 }
 
-static bool read_number(int dir, const char *name, uint64_t *ret)
+bool cgroup_stat_read_number(int dir, const char *name, uint64_t *ret)
 {
     char text[64];
 
-    return read_text(dir, name, text, sizeof(text)) && cgroup_stat_number(text, ret);
+    return cgroup_stat_read(dir, name, text, sizeof(text)) && cgroup_stat_number(text, ret);
 }
 
 static void read_pressure(int dir, const char *name, struct pressure *ret)
@@ -153,13 +150,13 @@ static void read_pressure(int dir, const char *name, struct pressure *ret)
     char text[512];
 
     *ret = (struct pressure){0};
-    if (read_text(dir, name, text, sizeof(text)))
+    if (cgroup_stat_read(dir, name, text, sizeof(text)))
         (void)cgroup_stat_pressure(text, ret);
 }
 
 static void read_pressures(const struct cgroups *c, const char *path, struct container_stats *ret)
 {
-    autofd int dir = open_dir(c, "", path);
+    autofd int dir = cgroup_stat_open(c, "", path);
 
     ret->cpu_pressure = ret->memory_pressure = ret->io_pressure = (struct pressure){0};
     if (dir < 0)
@@ -176,8 +173,8 @@ static bool read_memory(int dir, const char *usage, const char *rss, const char 
 {
     uint64_t cache = 0;
 
-    if (!read_number(dir, usage, &ret->memory_usage) ||
-        !read_text(dir, "memory.stat", stat_text, STAT_FILE_MAX_BYTES))
+    if (!cgroup_stat_read_number(dir, usage, &ret->memory_usage) ||
+        !cgroup_stat_read(dir, "memory.stat", stat_text, CGROUP_STAT_MAX_BYTES))
         return false;
     ret->memory_at = clock_wall();
     ret->rss = ret->page_faults = ret->major_page_faults = 0;
@@ -195,15 +192,16 @@ static uint64_t limit_v1(int dir, const char *name)
 {
     uint64_t v;
 
-    return read_number(dir, name, &v) && v < UNLIMITED_V1 ? v : UINT64_MAX;
+    return cgroup_stat_read_number(dir, name, &v) && v < UNLIMITED_V1 ? v : UINT64_MAX;
 }
 
 static int read_v1(const struct cgroups *c, const char *path, struct container_stats *ret)
 {
-    autofd int cpu = open_dir(c, "cpuacct", path), memory = open_dir(c, "memory", path);
-    char text[STAT_FILE_MAX_BYTES];
+    autofd int cpu = cgroup_stat_open(c, "cpuacct", path),
+               memory = cgroup_stat_open(c, "memory", path);
+    char text[CGROUP_STAT_MAX_BYTES];
 
-    if (cpu < 0 || memory < 0 || !read_number(cpu, "cpuacct.usage", &ret->cpu_nsec))
+    if (cpu < 0 || memory < 0 || !cgroup_stat_read_number(cpu, "cpuacct.usage", &ret->cpu_nsec))
         return -1;
     ret->cpu_at = clock_wall();
     if (!read_memory(memory, "memory.usage_in_bytes", "total_rss", "total_inactive_file",
@@ -225,11 +223,11 @@ static int read_v1(const struct cgroups *c, const char *path, struct container_s
 
 static int read_v2(const struct cgroups *c, const char *path, struct container_stats *ret)
 {
-    autofd int dir = open_dir(c, "", path);
-    char text[STAT_FILE_MAX_BYTES];
+    autofd int dir = cgroup_stat_open(c, "", path);
+    char text[CGROUP_STAT_MAX_BYTES];
     uint64_t usec;
 
-    if (dir < 0 || !read_text(dir, "cpu.stat", text, sizeof(text)) ||
+    if (dir < 0 || !cgroup_stat_read(dir, "cpu.stat", text, sizeof(text)) ||
         !cgroup_stat_key(text, "usage_usec", &usec) ||
         __builtin_mul_overflow(usec, (uint64_t)NSEC_PER_USEC, &ret->cpu_nsec))
         return -1;
@@ -237,10 +235,10 @@ static int read_v2(const struct cgroups *c, const char *path, struct container_s
     if (!read_memory(dir, "memory.current", "anon", "inactive_file", "pgfault", "pgmajfault", text,
                      ret))
         return -1;
-    if (!read_number(dir, "memory.max", &ret->memory_limit))
+    if (!cgroup_stat_read_number(dir, "memory.max", &ret->memory_limit))
         ret->memory_limit = UINT64_MAX;
-    ret->swap_known = read_number(dir, "memory.swap.current", &ret->swap_usage);
-    if (!read_number(dir, "memory.swap.max", &ret->swap_limit))
+    ret->swap_known = cgroup_stat_read_number(dir, "memory.swap.current", &ret->swap_usage);
+    if (!cgroup_stat_read_number(dir, "memory.swap.max", &ret->swap_limit))
         ret->swap_limit = UINT64_MAX;
     return 0;
 }

@@ -200,52 +200,6 @@ int container_exec_sync(struct engine *engine, const char *id, char *const *argv
 /** container_reopen_log() - the new file exists when it returns. Errors: STATE when not running. */
 int container_reopen_log(struct engine *engine, const char *id, struct err *err) MUST_CHECK;
 
-/* ---------------------------------------------------------- statistics */
-
-/* Pressure stall information: shares of time in percent, and stalled time in all. */
-struct pressure_line {
-    double avg10, avg60, avg300;
-    uint64_t total_usec;
-};
-struct pressure {
-    bool known; /* this kernel accounts for it */
-    struct pressure_line some, full;
-};
-
-struct container_stats {
-    nsec_t cpu_at; /* wall clock; 0: it does not run, then all up to the writable layer is void */
-    uint64_t cpu_nsec;
-    bool rate_known; /* false until a second sample is there */
-    uint64_t cpu_nano_cores;
-    nsec_t memory_at;
-    uint64_t memory_usage, working_set, rss, page_faults, major_page_faults;
-    uint64_t memory_limit; /* UINT64_MAX: none */
-    bool swap_known;
-    uint64_t swap_usage, swap_limit; /* UINT64_MAX: none */
-    struct pressure cpu_pressure, memory_pressure, io_pressure;
-
-    nsec_t layer_at; /* of the writable layer; 0: not looked at yet */
-    uint64_t layer_bytes, layer_inodes;
-    const char *layer_dir; /* on the filesystem that holds it; borrowed from the engine */
-};
-struct container_stats_view {
-    struct container_view container;
-    struct container_stats stats;
-};
-/**
- * container_stats_list() - the containers that match, newest first, with their latest samples. One
- * that has none, or an old one, is sampled by the caller; a short list always is. Others are as
- * old as stats.period at most, and a request makes newer ones for the next. Caller:
- * container_stats_views_free().
- */
-size_t container_stats_list(struct engine *engine, const struct list_filter *filter,
-                            struct container_stats_view **ret);
-/** container_stats_get() - of one, by id. Caller: container_stats_views_free(ret, 1). Errors:
- * NOT_FOUND. */
-int container_stats_get(struct engine *engine, const char *id, struct container_stats_view **ret,
-                        struct err *err) MUST_CHECK;
-void container_stats_views_free(struct container_stats_view *views, size_t n);
-
 /* ------------------------------------------------------------- streams */
 
 /* What a client wants to see of a command. With `tty` there is no `errout`. */
@@ -321,5 +275,8 @@ bool engine_ready(struct engine *engine, char **ret_why);
  * taps, monitors, owed DELs): the leak census for metrics and `unicri info`. Owned by the caller.
  */
 char *engine_census(struct engine *engine);
+
+/* The facade goes on: what pods and containers use, and what happens to them. */
+#include "sandbox/usage.h"
 
 #endif

@@ -117,12 +117,58 @@ static void test_time(void **state)
                   (double)create / TIMED_ROUNDS / 1e6, (double)remove / TIMED_ROUNDS / 1e6);
 }
 
+struct seen {
+    size_t calls, n_links;
+    struct link_stats here, peer;
+};
+
+static void on_links(void *arg, size_t i, const struct link_stats *links, size_t n_links)
+{
+    struct seen *seen = arg;
+
+    seen->calls++;
+    seen->n_links += n_links;
+    for (size_t k = 0; k < n_links; k++) {
+        assert_int_equal(i, 2);
+        if (strcmp(links[k].name, "here") == 0)
+            seen->here = links[k];
+        else if (strcmp(links[k].name, "peer") == 0)
+            seen->peer = links[k];
+    }
+}
+
+/* One namespace with a pair of interfaces, one with loopback only, one that is gone. */
+static void test_link_stats(void **state)
+{
+    autofree char *full = lab_path("full"), *empty = lab_path("empty"), *gone = lab_path("gone");
+    const char *const paths[] = {gone, empty, full};
+    ino_t before = own_netns();
+    struct seen seen = {0};
+
+    (void)state;
+    assert_ok(netns_create(full, err));
+    assert_ok(netns_create(empty, err));
+    lab_run("nsenter --net=full sh -c 'ip link add here type veth peer name peer && ip link set "
+            "peer up && ip addr add 10.9.9.1/24 dev here && ip link set here up && ip neigh add "
+            "10.9.9.2 lladdr 02:00:00:00:00:02 dev here && bash -c \"echo hello > "
+            "/dev/udp/10.9.9.2/9\"'");
+    assert_ok(netns_link_stats(paths, ARRAY_SIZE(paths), on_links, &seen, err));
+    assert_int_equal(own_netns(), before);
+    assert_int_equal(seen.calls, 2);
+    assert_int_equal(seen.n_links, 2);
+    assert_true(seen.here.tx_packets >= 1 && seen.here.tx_bytes >= 14 + 20 + 8 + 6);
+    assert_true(seen.peer.rx_packets >= 1 && seen.peer.rx_bytes >= 14 + 20 + 8 + 6);
+    assert_ok(netns_link_stats(paths, 0, on_links, &seen, err));
+    assert_int_equal(seen.calls, 2);
+    assert_ok(netns_remove(full, err));
+    assert_ok(netns_remove(empty, err));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_create),
-        cmocka_unit_test(test_plain_file),
-        cmocka_unit_test(test_sysctl),
+        cmocka_unit_test(test_create), cmocka_unit_test(test_plain_file),
+        cmocka_unit_test(test_sysctl), cmocka_unit_test(test_link_stats),
         cmocka_unit_test(test_time),
     };
 

@@ -252,9 +252,9 @@ static void test_calls(void **state)
     assert_int_equal(driver->linux->cgroup_driver, RUNTIME__V1__CGROUP_DRIVER__CGROUPFS);
     runtime__v1__runtime_config_response__free_unpacked(driver, NULL);
     assert_int_equal(
-        call(&c, "RuntimeService/PodSandboxStats", NULL, NULL, NULL, details, sizeof details),
+        call(&c, "RuntimeService/CheckpointPod", NULL, NULL, NULL, details, sizeof details),
         GRPC_STATUS_UNIMPLEMENTED);
-    assert_string_equal(details, "unicri: PodSandboxStats is not implemented yet");
+    assert_string_equal(details, "unicri: CheckpointPod is not implemented yet");
     assert_int_equal(
         call(&c, "RuntimeService/GetContainerEvents", NULL, NULL, NULL, details, sizeof details),
         GRPC_STATUS_UNIMPLEMENTED);

@@ -190,12 +190,6 @@ func TestStats(t *testing.T) {
 		}
 		checkRunning(t, busy, list(t, n, nil)[busy.ID])
 	})
-	t.Run("pods", func(t *testing.T) {
-		// A kubelet asks with an empty id: anything but this answer turns its own statistics off.
-		if _, err := n.Raw.PodSandboxStats(h.Ctx, &cri.PodSandboxStatsRequest{}); status.Code(err) != codes.Unimplemented {
-			t.Errorf("PodSandboxStats: %v", err)
-		}
-	})
 	t.Run("restart", func(t *testing.T) {
 		n.Restart()
 		checkRunning(t, busy, list(t, n, nil)[busy.ID])

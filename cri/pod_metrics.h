@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pod_metrics - ListMetricDescriptors and ListPodSandboxMetrics: what cAdvisor would say of pods
+ * and containers, under its names, so that whoever reads a kubelet's /metrics/cadvisor sees the
+ * same series when the kubelet takes them from here.
+ *
+ * One table says of each metric its name, help, type, labels and where its values come from; the
+ * descriptors are made from the same rows. Values are whole numbers (the API has no others):
+ * seconds are cut off.
+ */
+#ifndef UNICRI_CRI_POD_METRICS_H
+#define UNICRI_CRI_POD_METRICS_H
+
+#include "cri/to_proto.h"
+
+/** metric_descriptors() - of all rows. */
+Runtime__V1__MetricDescriptor **metric_descriptors(struct arena *arena, size_t *ret_n);
+/** pod_metrics_to_proto() - of a pod and its containers, from views made with USAGE_DETAIL. What
+ * does not run has no metrics. `layers`: the filesystem of the writable layers. */
+Runtime__V1__PodSandboxMetrics *pod_metrics_to_proto(struct arena *arena,
+                                                     const struct pod_stats_view *view,
+                                                     const struct layers_usage *layers);
+
+#endif
