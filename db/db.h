@@ -33,7 +33,7 @@ struct db;
 struct db *db_open(const char *dir, bool *ret_rebuilt, struct err *err);
 void db_close(struct db *db);
 
-enum db_kind { DB_PODS, DB_NETWORKS, DB_CONTAINERS, DB_IMAGES, DB_LAYERS };
+enum db_kind { DB_PODS, DB_NETWORKS, DB_CONTAINERS, DB_IMAGES, DB_LAYERS, DB_DISKS };
 /**
  * db_quarantine() - take a record out of the way that its owner cannot make sense of (bad JSON in
  * it): it moves whole into the table `quarantine` with the reason. The network row of such a pod
@@ -185,5 +185,22 @@ int db_layer_delete(struct db *db, const char *diff_id,
 int db_layers_load(struct db *db, struct layer_row **ret, size_t *ret_n,
                    struct err *err) MUST_CHECK;
 void layer_rows_free(struct layer_row *rows, size_t n);
+
+/* An image's root filesystem as a disk. */
+struct disk_row {
+    char *name;     /* key: the file's name in the store */
+    char *image_id; /* not bound to an image's row: a disk in use may outlive it */
+    char *kind;     /* "erofs", "ext4", ... */
+    char *directory;
+    uint64_t size;  /* of the file */
+    uint64_t bytes; /* on disk */
+};
+void disk_row_done(struct disk_row *row);
+/** db_disk_put() - the file is complete and synced. Synced itself. */
+int db_disk_put(struct db *db, const struct disk_row *row, struct err *err) MUST_CHECK;
+int db_disk_delete(struct db *db, const char *name,
+                   struct err *err) MUST_CHECK; /* absent: success */
+int db_disks_load(struct db *db, struct disk_row **ret, size_t *ret_n, struct err *err) MUST_CHECK;
+void disk_rows_free(struct disk_row *rows, size_t n);
 
 #endif

@@ -42,6 +42,9 @@ static const struct kind kinds[] = {
     [DB_LAYERS] = {"layer", "SELECT rowid FROM layers WHERE diff_id = ?",
                    "SELECT * FROM layers WHERE rowid = ?", NULL, NULL, NULL,
                    "DELETE FROM layers WHERE rowid = ?"},
+    [DB_DISKS] = {"disk", "SELECT rowid FROM image_disks WHERE name = ?",
+                  "SELECT * FROM image_disks WHERE rowid = ?", NULL, NULL, NULL,
+                  "DELETE FROM image_disks WHERE rowid = ?"},
 };
 
 /* Appends "column = literal" lines. */

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "imagestore/digest.h"
+#include "imagestore/disk.h"
 #include "imagestore/kept.h"
 #include "imagestore/store.h"
 
@@ -83,6 +84,7 @@ void store_collect(struct imagestore *s)
     mutex_lock(&s->commit);
     collect_committed(s, &trash);
     mutex_unlock(&s->commit);
+    disks_collect(s, false);
     for (size_t i = 0; trash && trash[i]; i++)
         store_remove_dir(trash[i]);
 }
@@ -215,6 +217,8 @@ int imagestore_remove(struct imagestore *s, const char *name, struct err *err)
         collect_committed(s, &trash);
     }
     mutex_unlock(&s->commit);
+    if (r == 0)
+        disks_collect(s, false);
     for (size_t i = 0; trash && trash[i]; i++)
         store_remove_dir(trash[i]);
     return r < 0 ? err_wrap(err, "remove image '%.300s'", name) : 0;

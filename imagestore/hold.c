@@ -27,6 +27,7 @@ static char *hold_file(const char *dir)
 static void hold_free(struct store_hold *h)
 {
     free(h->dir);
+    free(h->image_id);
     strv_free(h->layers);
 }
 
@@ -38,16 +39,19 @@ static struct store_hold *find_hold(struct imagestore *s, const char *dir) NEEDS
     return NULL;
 }
 
-static void put_hold(struct imagestore *s, const char *dir, char **layers) NEEDS(s->lock)
+static void put_hold(struct imagestore *s, const char *dir, const char *image_id, char **layers)
+    NEEDS(s->lock)
 {
     struct store_hold *h = find_hold(s, dir);
     if (h) {
+        free(h->image_id);
         strv_free(h->layers);
+        h->image_id = xstrdup(image_id);
         h->layers = layers;
         return;
     }
     s->holds = xrealloc_array(s->holds, s->n_holds + 1, sizeof(*s->holds));
-    s->holds[s->n_holds++] = (struct store_hold){xstrdup(dir), layers};
+    s->holds[s->n_holds++] = (struct store_hold){xstrdup(dir), xstrdup(image_id), layers};
 }
 
 static void forget_hold(struct imagestore *s, const char *dir) NEEDS(s->lock)
@@ -64,16 +68,17 @@ static int load_one(struct imagestore *s, const char *name, struct err *err)
     autofree char *path = path_join(s->holds_dir, name);
     autofree char *text = NULL;
     size_t len = 0;
-    const char *dir = NULL;
+    const char *dir = NULL, *image_id = NULL;
     autostrv char **layers = NULL;
     if (fs_read_file(AT_FDCWD, path, HOLD_MAX_BYTES, &text, &len, err) < 0)
         return -1;
     autojson *j = json_parse(text, len, HOLD_MAX_BYTES, "hold", err);
     if (!j || json_need_string(j, "dir", &dir, err) < 0 ||
+        json_opt_string(j, "image", &image_id, err) < 0 ||
         json_opt_strv(j, "layers", MANIFEST_LAYERS_MAX, &layers, err) < 0)
         return -1;
     mutex_lock(&s->lock);
-    put_hold(s, dir, TAKE_PTR(layers));
+    put_hold(s, dir, image_id ? image_id : "", TAKE_PTR(layers));
     mutex_unlock(&s->lock);
     return 0;
 }
@@ -111,10 +116,11 @@ int hold_take(struct imagestore *s, const struct image *image, const char *dir, 
         return err_set(err, ERR_NOT_FOUND, "image '%s': layer %s is not there", image->id,
                        image->layers[i]);
     }
-    put_hold(s, dir, strv_dup(image->layers));
+    put_hold(s, dir, image->id, strv_dup(image->layers));
     mutex_unlock(&s->lock);
     autojson *j = json_object();
     json_put_string(j, "dir", dir);
+    json_put_string(j, "image", image->id);
     json_put_strv(j, "layers", image->layers);
     autofree char *text = json_text(j), *name = hold_file(dir);
     autofree char *path = path_join(s->holds_dir, name);

@@ -154,7 +154,7 @@ int rootfs_hold(struct imagestore *store, const struct image *image, const char 
                 struct err *err) MUST_CHECK;
 /**
  * rootfs_mount_readonly() - as rootfs_mount() without a writable layer: DIR/rootfs is the image as
- * it is, nodev and nosuid, for image volumes. rootfs_unmount() undoes it.
+ * it is, read-only and nodev, for image volumes. rootfs_unmount() undoes it.
  */
 int rootfs_mount_readonly(struct imagestore *store, const struct image *image, const char *dir,
                           struct err *err) MUST_CHECK;
@@ -180,7 +180,7 @@ const char *image_disk_kind_name(enum image_disk_kind kind);
  * or "/": all of it.
  * @deadline: of the caller; image.disk_timeout holds besides.
  * Owners, modes, hard links, user.* attributes and file capabilities are as in a mounted rootfs;
- * devices are in no layer and so in no disk. The same image gives the same bytes.
+ * devices are in no layer and so in no disk.
  * Returns: a descriptor that can only be read, or -1. Errors: NOT_FOUND (no such directory),
  * UNSUPPORTED (a program is missing on this node; the message names its package), EXHAUSTED (disk,
  * image.max_image_bytes), DEADLINE, INTERNAL with the program's own words.

@@ -38,7 +38,7 @@ void layer_stack_done(struct layer_stack *stack)
     *stack = (struct layer_stack){0};
 }
 
-static int stack_add(struct layer_stack *stack, char *path, struct err *err)
+int layer_stack_add(struct layer_stack *stack, char *path, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
@@ -63,12 +63,12 @@ int layer_stack_open(struct imagestore *s, const struct image *image, struct lay
             free(path);
             continue;
         }
-        r = stack_add(&stack, path, err);
+        r = layer_stack_add(&stack, path, err);
         if (r == 0 && layer_dir_is_opaque(stack.fds[stack.n - 1]))
             break;
     }
     if (r == 0 && stack.n == 0)
-        r = stack_add(&stack, path_join(s->layers_dir, "empty"), err);
+        r = layer_stack_add(&stack, path_join(s->layers_dir, "empty"), err);
     if (r < 0) {
         layer_stack_done(&stack);
         return -1;

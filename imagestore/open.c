@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "imagestore/digest.h"
+#include "imagestore/disk.h"
 #include "imagestore/kept.h"
 #include "imagestore/reference.h"
 #include "imagestore/store.h"
@@ -118,21 +119,27 @@ static void drop_rows(struct imagestore *s, char *const *missing)
     }
 }
 
-static int find_unpack_program(struct imagestore *s, struct err *err)
+/* Returns: owned by the caller, NULL with err. */
+static char *find_program(const char *configured, const char *name, struct err *err)
 {
-    const char *configured = s->config->unpack_program;
-    if (configured && configured[0]) {
-        s->unpack_program = xstrdup(configured);
-        return 0;
-    }
     char exe[4096];
+    if (configured && configured[0])
+        return xstrdup(configured);
     ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-    if (n < 0)
-        return err_sys(err, "find unicri-unpack beside the daemon");
+    if (n < 0) {
+        (void)err_sys(err, "find %s beside the daemon", name);
+        return NULL;
+    }
     exe[n] = '\0';
     char *slash = strrchr(exe, '/');
-    s->unpack_program = xasprintf("%.*s/unicri-unpack", (int)(slash ? slash - exe : 0), exe);
-    return 0;
+    return xasprintf("%.*s/%s", (int)(slash ? slash - exe : 0), exe, name);
+}
+
+static int find_programs(struct imagestore *s, struct err *err)
+{
+    s->unpack_program = find_program(s->config->unpack_program, "unicri-unpack", err);
+    s->mkdisk_program = find_program(s->config->mkdisk_program, "unicri-mkdisk", err);
+    return s->unpack_program && s->mkdisk_program ? 0 : -1;
 }
 
 /* Names are compared in their normal form. */
@@ -156,14 +163,15 @@ static int open_store(struct imagestore *s, struct err *err)
 {
     autofree char *empty = path_join(s->layers_dir, "empty");
     autostrv char **missing = NULL;
-    if (take_pinned(s, err) < 0 || find_unpack_program(s, err) < 0 ||
-        fs_mkdirs(s->holds_dir, 0700, err) < 0 || fs_mkdirs(s->layers_dir, 0711, err) < 0 ||
-        fs_mkdir(AT_FDCWD, empty, 0755, err) < 0 || load_layers(s, &missing, err) < 0 ||
-        load_images(s, err) < 0 || throw_away(s, err) < 0 || holds_load(s, err) < 0)
+    if (take_pinned(s, err) < 0 || find_programs(s, err) < 0 ||
+        fs_mkdirs(s->holds_dir, 0700, err) < 0 || fs_mkdirs(s->disks_dir, 0700, err) < 0 ||
+        fs_mkdirs(s->layers_dir, 0711, err) < 0 || fs_mkdir(AT_FDCWD, empty, 0755, err) < 0 ||
+        load_layers(s, &missing, err) < 0 || load_images(s, err) < 0 || throw_away(s, err) < 0 ||
+        holds_load(s, err) < 0)
         return -1;
     drop_rows(s, missing);
     store_collect(s);
-    return 0;
+    return disks_load(s, err);
 }
 
 struct imagestore *imagestore_open(const struct imagestore_config *config, const char *root,
@@ -175,6 +183,7 @@ struct imagestore *imagestore_open(const struct imagestore_config *config, const
     s->root = xstrdup(root);
     s->layers_dir = path_join(root, "layers");
     s->holds_dir = path_join(root, "images/holds");
+    s->disks_dir = path_join(root, "disks");
     mutex_init(&s->commit);
     mutex_init(&s->lock);
     cond_init(&s->changed);
@@ -197,9 +206,11 @@ NO_TSA void imagestore_close(struct imagestore *s) /* nobody else has it any mor
         free(s->layers[i].diff_id);
     for (size_t i = 0; i < s->n_holds; i++) {
         free(s->holds[i].dir);
+        free(s->holds[i].image_id);
         strv_free(s->holds[i].layers);
     }
     kept_free(s);
+    disks_free(s);
     free(s->images);
     free(s->layers);
     free(s->holds);
@@ -209,7 +220,9 @@ NO_TSA void imagestore_close(struct imagestore *s) /* nobody else has it any mor
     free(s->root);
     free(s->layers_dir);
     free(s->holds_dir);
+    free(s->disks_dir);
     free(s->unpack_program);
+    free(s->mkdisk_program);
     strv_free(s->pinned);
     free(s);
 }

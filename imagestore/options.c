@@ -34,6 +34,12 @@ const struct option imagestore_options[] = {
      "unicri-unpack; empty: beside the daemon"},
     {"image.unpack_uid", OPTION_INT, OFFSET(unpack_uid), "0", 0, 4294967294,
      "user of unicri-unpack; 0: root with the few capabilities that tar needs"},
+    {"image.mkdisk_program", OPTION_STRING, OFFSET(mkdisk_program), NULL, 0, 0,
+     "unicri-mkdisk; empty: beside the daemon"},
+    {"image.disk_free_bytes", OPTION_BYTES, OFFSET(disk_free_bytes), "1GiB", 0, 0,
+     "room for new files in an image's root filesystem as a writable disk"},
+    {"image.disk_timeout", OPTION_SECONDS, OFFSET(disk_timeout), "600", 1, 86400,
+     "seconds that making a disk of an image may take"},
 };
 const size_t imagestore_options_n = ARRAY_SIZE(imagestore_options);
 
@@ -48,6 +54,9 @@ struct metric image_pull_errors_metric = {.name = "unicri_image_pull_errors_tota
 struct metric image_pull_seconds_metric = {.name = "unicri_image_pull_seconds",
                                            .help = "Duration of successful image pulls",
                                            .type = METRIC_HISTOGRAM};
+struct metric image_disk_seconds_metric = {.name = "unicri_image_disk_seconds",
+                                           .help = "Duration of making disks of images",
+                                           .type = METRIC_HISTOGRAM};
 struct metric image_bytes_metric = {.name = "unicri_image_received_bytes_total",
                                     .help = "Layer bytes received from registries",
                                     .type = METRIC_COUNTER};
@@ -59,8 +68,7 @@ struct metric image_resumed_metric = {.name = "unicri_image_layer_retries_total"
                                       .type = METRIC_COUNTER};
 
 struct metric *const imagestore_metrics[] = {
-    &image_pulls_metric,       &image_pull_joined_metric,
-    &image_pull_errors_metric, &image_pull_seconds_metric,
-    &image_bytes_metric,       &image_layers_metric,
-    &image_resumed_metric,     NULL,
+    &image_pulls_metric,        &image_pull_joined_metric,  &image_pull_errors_metric,
+    &image_pull_seconds_metric, &image_bytes_metric,        &image_layers_metric,
+    &image_resumed_metric,      &image_disk_seconds_metric, NULL,
 };

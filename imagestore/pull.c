@@ -12,6 +12,7 @@
 
 #include "base/fs.h"
 #include "base/strbuf.h"
+#include "imagestore/disk.h"
 #include "imagestore/kept.h"
 #include "imagestore/layer.h"
 #include "imagestore/manifest.h"
@@ -184,6 +185,7 @@ static int check_space(struct pull *p, struct err *err)
         return -1;
     if (have < margin || have - margin < need) {
         kept_expire(p->s, 0); /* what might be of use gives way */
+        disks_collect(p->s, true);
         if (fs_free_bytes(p->s->layers_dir, &have, err) < 0)
             return -1;
     }

@@ -8,6 +8,9 @@
  *
  * A layer that is opaque at its root ends the stack there, since overlayfs itself looks at that
  * mark in directories below the root only. Of equal layers only the uppermost counts.
+ *
+ * Without a writable layer an overlay is made as a mount that hangs nowhere (rootfs_detached()), so
+ * that whatever is killed while it is in use leaves nothing behind.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -61,7 +64,7 @@ static char *option_path(const char *path, int fd)
 
 struct overlay {
     const struct layer_stack *stack;
-    char *dir, *upper, *work, *target; /* owned */
+    char *dir, *upper, *work, *target; /* owned; all NULL without a writable layer */
     int upper_fd, work_fd;
 };
 
@@ -97,10 +100,12 @@ static int configure(int fs, const struct overlay *o, struct err *err)
             return explain(fs, name, err);
         }
     }
-    autofree char *upper = option_path(o->upper, o->upper_fd);
-    autofree char *work = option_path(o->work, o->work_fd);
-    if (set_string(fs, "upperdir", upper) < 0 || set_string(fs, "workdir", work) < 0)
-        return explain(fs, "upper directory", err);
+    if (o->upper) {
+        autofree char *upper = option_path(o->upper, o->upper_fd);
+        autofree char *work = option_path(o->work, o->work_fd);
+        if (set_string(fs, "upperdir", upper) < 0 || set_string(fs, "workdir", work) < 0)
+            return explain(fs, "upper directory", err);
+    }
     (void)set_string(fs, "index", "off"); /* lower layers are shared; unknown to some kernels */
     if (set_string(fs, "source", "unicri") < 0 && errno != EINVAL)
         return explain(fs, "source", err);
@@ -109,7 +114,8 @@ static int configure(int fs, const struct overlay *o, struct err *err)
     return 0;
 }
 
-static int mount_new(const struct overlay *o, struct err *err)
+/* Returns: 0 and *ret_mnt, a mount that hangs nowhere yet; -1; or 1 as configure() does. */
+static int create_new(const struct overlay *o, unsigned attributes, int *ret_mnt, struct err *err)
 {
     autofd int fs = fsopen("overlay", FSOPEN_CLOEXEC);
     if (fs < 0)
@@ -117,9 +123,19 @@ static int mount_new(const struct overlay *o, struct err *err)
     int r = configure(fs, o, err);
     if (r != 0)
         return r;
-    autofd int mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+    int mnt = fsmount(fs, FSMOUNT_CLOEXEC, attributes);
     if (mnt < 0)
         return explain(fs, "fsmount", err);
+    *ret_mnt = mnt;
+    return 0;
+}
+
+static int mount_new(const struct overlay *o, struct err *err)
+{
+    autofd int mnt = -1;
+    int r = create_new(o, 0, &mnt, err);
+    if (r != 0)
+        return r;
     if (move_mount(mnt, "", AT_FDCWD, o->target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return err_sys(err, "overlay: mount at '%s'", o->target);
     return 0;
@@ -127,39 +143,96 @@ static int mount_new(const struct overlay *o, struct err *err)
 
 /* What the thread of an old style mount does, and what became of it. */
 struct old_mount {
-    const char *target, *options;
+    const struct overlay *o;
+    const char *target;
+    bool detached;      /* in a mount namespace of the thread's own; `mnt` is what stays of it */
+    int mnt;            /* owned by the caller */
     const char *failed; /* the step; NULL: none did */
     int sys;
 };
 
-static void *old_mount_thread(void *arg)
+static void old_options(const struct overlay *o, const int *fds, struct strbuf *options)
 {
-    struct old_mount *m = arg;
-    if (unshare(CLONE_FS) < 0)
+    for (size_t i = 0; i < o->stack->n; i++)
+        strbuf_addf(options, "%s%d", i ? ":" : "index=off,lowerdir=", fds[i]);
+    if (o->upper)
+        strbuf_addf(options, ",upperdir=%d,workdir=%d", o->upper_fd, o->work_fd);
+}
+
+/* A mount namespace of its own, and the layers as they are seen in there: an overlay takes no
+ * directory of another namespace's mounts. */
+static bool old_mount_alone(struct old_mount *m, int *fds)
+{
+    m->failed = "new mount namespace";
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return false;
+    m->failed = "open a layer";
+    for (size_t i = 0; i < m->o->stack->n; i++)
+        if ((fds[i] = open(m->o->stack->paths[i], O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+            return false;
+    m->failed = NULL;
+    return true;
+}
+
+static void old_mount_do(struct old_mount *m, const int *fds)
+{
+    autostrbuf options = STRBUF_INIT;
+    old_options(m->o, fds, &options);
+    if (!m->detached && unshare(CLONE_FS) < 0)
         m->failed = "unshare";
     else if (chdir("/proc/self/fd") < 0)
         m->failed = "enter /proc/self/fd";
-    else if (mount("unicri", m->target, "overlay", 0, m->options) < 0)
+    else if (mount("unicri", m->target, "overlay", 0, options.s) < 0)
         m->failed = "mount";
+    else if (m->detached &&
+             (m->mnt = open_tree(AT_FDCWD, m->target, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)) < 0)
+        m->failed = "open_tree";
     m->sys = errno;
+}
+
+static void *old_mount_thread(void *arg)
+{
+    struct old_mount *m = arg;
+    size_t n = m->o->stack->n;
+    if (!m->detached) {
+        old_mount_do(m, m->o->stack->fds);
+        return NULL;
+    }
+    int *fds = xcalloc(n, sizeof(int));
+    for (size_t i = 0; i < n; i++)
+        fds[i] = -1;
+    if (old_mount_alone(m, fds))
+        old_mount_do(m, fds);
+    else
+        m->sys = errno;
+    for (size_t i = 0; i < n; i++)
+        (void)close_fd(fds[i]);
+    free(fds);
     return NULL;
 }
 
-static int mount_old(const struct overlay *o, struct err *err)
+/* @ret_mnt: NULL to mount at o->target; else as create_new() does. */
+static int mount_old(const struct overlay *o, int *ret_mnt, struct err *err)
 {
     autostrbuf options = STRBUF_INIT;
-    for (size_t i = 0; i < o->stack->n; i++)
-        strbuf_addf(&options, "%s%d", i ? ":" : "index=off,lowerdir=", o->stack->fds[i]);
-    strbuf_addf(&options, ",upperdir=%d,workdir=%d", o->upper_fd, o->work_fd);
+    old_options(o, o->stack->fds, &options); /* others of the same number are as long, or nearly */
     if (options.len > PAGE_OPTIONS_MAX)
         return err_set(err, ERR_EXHAUSTED, "overlay: %zu layers are too many for this kernel",
                        o->stack->n);
-    struct old_mount m = {.target = o->target, .options = options.s};
+    /* a place that exists serves as any other where nobody else will see it */
+    struct old_mount m = {.o = o,
+                          .target = ret_mnt ? o->stack->paths[0] : o->target,
+                          .detached = ret_mnt != NULL,
+                          .mnt = -1};
     pthread_t thread;
     if (thread_start("mount", old_mount_thread, &m, &thread, err) < 0)
         return -1;
     (void)pthread_join(thread, NULL);
-    return m.failed ? err_errno(err, m.sys, "overlay: %s at '%s'", m.failed, o->target) : 0;
+    if (m.failed)
+        return err_errno(err, m.sys, "overlay: %s at '%s'", m.failed, m.target);
+    if (ret_mnt)
+        *ret_mnt = m.mnt;
+    return 0;
 }
 
 /* The upper directory's owner and mode are those of "/": take them from the uppermost layer. */
@@ -203,7 +276,7 @@ static int mount_overlay(const struct layer_stack *stack, const char *dir, struc
     if (r == 0)
         r = fault_hit("rootfs.old_kernel") ? 1 : mount_new(&o, err);
     if (r > 0)
-        r = mount_old(&o, err);
+        r = mount_old(&o, NULL, err);
     (void)close_fd(o.upper_fd);
     (void)close_fd(o.work_fd);
     free(o.dir);
@@ -212,6 +285,55 @@ static int mount_overlay(const struct layer_stack *stack, const char *dir, struc
     free(o.target);
     return r;
 }
+
+/* ---------------------------------------------------------------- read-only */
+
+#define READONLY_ATTRIBUTES (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV)
+
+static int restrict_mount(int mnt, struct err *err)
+{
+    struct mount_attr attr = {.attr_set = READONLY_ATTRIBUTES};
+    return mount_setattr(mnt, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0
+               ? err_sys(err, "make the mount read-only")
+               : 0;
+}
+
+/* An image without layers: its one empty directory. */
+static int detach_empty(const char *path, struct err *err)
+{
+    autofd int mnt = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (mnt < 0)
+        return err_sys(err, "open_tree '%s'", path);
+    return restrict_mount(mnt, err) < 0 ? -1 : TAKE_FD(mnt);
+}
+
+static int detach_overlay(const struct layer_stack *stack, struct err *err)
+{
+    const struct overlay o = {.stack = stack, .upper_fd = -1, .work_fd = -1};
+    autofd int mnt = -1;
+    int r = fault_hit("rootfs.old_kernel") ? 1 : create_new(&o, READONLY_ATTRIBUTES, &mnt, err);
+    if (r > 0 && (r = mount_old(&o, &mnt, err)) == 0)
+        r = restrict_mount(mnt, err);
+    return r < 0 ? -1 : TAKE_FD(mnt);
+}
+
+int rootfs_detached(struct imagestore *s, const struct image *image, struct err *err)
+{
+    struct layer_stack stack = {0};
+    autofree char *empty = path_join(s->layers_dir, "empty");
+    if (layer_stack_open(s, image, &stack, err) < 0)
+        return -1;
+    int mnt = -1;
+    if (stack.n == 1 && str_eq(stack.paths[0], empty))
+        mnt = detach_empty(empty, err);
+    /* overlayfs wants two directories; one layer alone is none of them, for its whiteouts */
+    else if (stack.n > 1 || layer_stack_add(&stack, xstrdup(empty), err) == 0)
+        mnt = detach_overlay(&stack, err);
+    layer_stack_done(&stack);
+    return mnt < 0 ? err_wrap(err, "image '%s'", image->id) : mnt;
+}
+
+/* ---------------------------------------------------------------- the facade */
 
 static int unmount(const char *dir, struct err *err)
 {
@@ -222,7 +344,33 @@ static int unmount(const char *dir, struct err *err)
     return 0;
 }
 
-int rootfs_mount(struct imagestore *s, const struct image *image, const char *dir, struct err *err)
+static int mount_image(struct imagestore *s, const struct image *image, const char *dir,
+                       struct err *err)
+{
+    struct layer_stack stack = {0};
+    int r = layer_stack_open(s, image, &stack, err);
+    if (r == 0)
+        r = mount_overlay(&stack, dir, err);
+    layer_stack_done(&stack);
+    return r;
+}
+
+static int mount_image_readonly(struct imagestore *s, const struct image *image, const char *dir,
+                                struct err *err)
+{
+    autofree char *target = path_join(dir, "rootfs");
+    autofd int mnt = rootfs_detached(s, image, err);
+    if (mnt < 0 || fs_mkdir(AT_FDCWD, target, 0755, err) < 0)
+        return -1;
+    if (move_mount(mnt, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return err_sys(err, "overlay: mount at '%s'", target);
+    return 0;
+}
+
+static int mount_held(struct imagestore *s, const struct image *image, const char *dir,
+                      int (*f)(struct imagestore *s, const struct image *image, const char *dir,
+                               struct err *err),
+                      struct err *err)
 {
     autofree char *target = path_join(dir, "rootfs");
     if (is_mounted(target)) {
@@ -231,20 +379,26 @@ int rootfs_mount(struct imagestore *s, const struct image *image, const char *di
         return err_set(err, ERR_EXISTS, "'%s': another image is mounted there", target);
     }
     FAULT_POINT("rootfs.mount");
-    struct layer_stack stack = {0};
     if (fs_mkdirs(dir, 0711, err) < 0 || hold_take(s, image, dir, err) < 0)
         return -1;
-    int r = layer_stack_open(s, image, &stack, err);
-    if (r == 0)
-        r = mount_overlay(&stack, dir, err);
-    layer_stack_done(&stack);
-    if (r < 0) {
+    if (f(s, image, dir, err) < 0) {
         struct err why = ERR_INIT;
         if (rootfs_unmount(s, dir, &why) < 0)
             log_warn("clean up '%s': %s", dir, why.msg);
         return err_wrap(err, "root filesystem of image '%s'", image->id);
     }
     return 0;
+}
+
+int rootfs_mount(struct imagestore *s, const struct image *image, const char *dir, struct err *err)
+{
+    return mount_held(s, image, dir, mount_image, err);
+}
+
+int rootfs_mount_readonly(struct imagestore *s, const struct image *image, const char *dir,
+                          struct err *err)
+{
+    return mount_held(s, image, dir, mount_image_readonly, err);
 }
 
 int rootfs_unmount(struct imagestore *s, const char *dir, struct err *err)

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "imagestore/digest.h"
+#include "imagestore/disk.h"
 #include "imagestore/kept.h"
 #include "imagestore/reference.h"
 
@@ -217,6 +218,7 @@ int imagestore_fs_info(struct imagestore *s, struct image_fs_info *ret, struct e
         info.used_inodes += s->layers[i].inodes;
     }
     kept_usage(s, &info.used_bytes, &info.used_inodes);
+    disks_usage(s, &info.used_bytes, &info.used_inodes);
     mutex_unlock(&s->lock);
     *ret = info;
     return 0;

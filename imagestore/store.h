@@ -28,27 +28,32 @@ struct store_layer {
 
 /* A root filesystem (or a kernel in use) that needs its layers; mirrors a file in images/holds. */
 struct store_hold {
-    char *dir;     /* owned; the hold ends when it is gone */
-    char **layers; /* owned */
+    char *dir;      /* owned; the hold ends when it is gone */
+    char *image_id; /* owned; "" in holds of an older version */
+    char **layers;  /* owned */
 };
 
 struct pull_job;
 struct kept_layer;
+struct store_disk;
 
 struct imagestore {
     const struct imagestore_config *config;
     struct db *db;
-    char *root, *layers_dir, *holds_dir, *unpack_program; /* owned */
+    char *root, *layers_dir, *holds_dir, *disks_dir; /* owned */
+    char *unpack_program, *mkdisk_program;           /* owned */
     char **pinned; /* owned: names in normal form and ids; never changes */
     struct mutex commit;
     struct mutex lock;
-    struct cond changed; /* a pull ended */
+    struct cond changed; /* a pull or the making of a disk ended */
     struct image **images GUARDED;
     size_t n_images GUARDED;
     struct store_layer *layers GUARDED;
     size_t n_layers GUARDED;
     struct store_hold *holds GUARDED;
     size_t n_holds GUARDED;
+    struct store_disk *disks GUARDED;
+    size_t n_disks GUARDED;
     struct kept_layer *kept GUARDED; /* list */
     struct pull_job *jobs GUARDED;   /* list */
     unsigned running GUARDED;        /* threads of pulls */
@@ -122,6 +127,7 @@ void holds_expire(struct imagestore *s);
 void pulls_stop(struct imagestore *s); /* and wait for them */
 
 extern struct metric image_pulls_metric, image_pull_errors_metric, image_pull_joined_metric,
-    image_pull_seconds_metric, image_bytes_metric, image_layers_metric, image_resumed_metric;
+    image_pull_seconds_metric, image_bytes_metric, image_disk_seconds_metric, image_layers_metric,
+    image_resumed_metric;
 
 #endif

@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 #include "base/tests/testing.h"
-#include "db/db.h"
+#include "db/db_private.h"
 
 static struct db *must_open(const char *dir, bool expect_rebuilt)
 {
@@ -204,6 +204,7 @@ static void torn_log(void **state)
 static void newer_version(void **state)
 {
     autofree char *path = path_join(*state, "unicri.db"), *before = NULL, *after = NULL;
+    autofree char *newest = xasprintf("PRAGMA user_version = %d", db_migrations_n);
     struct db *db = must_open(*state, false);
     struct err err = ERR_INIT;
     size_t len_before, len_after;
@@ -216,7 +217,7 @@ static void newer_version(void **state)
     assert_int_equal(len_before, len_after);
     assert_memory_equal(before, after, len_before); /* untouched */
     assert_int_equal(count_prefix(*state, "unicri.db.corrupt-"), 0);
-    exec_sql(path, "PRAGMA user_version = 1");
+    exec_sql(path, newest);
     db_close(must_open(*state, false)); /* and the lock was given back */
 }
 

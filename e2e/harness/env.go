@@ -7,7 +7,7 @@
 //	UNICRI_BUILD       build directory, default build/asan-ubsan or, if that was not built, build/dev
 //	UNICRI_E2E_DIR     directory of this run; image storage is shared below it
 //	UNICRI_E2E_SERVER  "unicrid" (default) or "containerd": proves the harness against another CRI server
-//	UNICRI_E2E_HELPERS directory with a unicri-unpack to use instead of the build's
+//	UNICRI_E2E_HELPERS directory with a unicri-unpack and a unicri-mkdisk to use instead of the build's
 //	UNICRI_E2E_TSAN    "1": the build is a ThreadSanitizer build
 package harness
 

@@ -410,7 +410,8 @@ func (n *Node) config() string {
 	}
 	// A confined child has no room for ThreadSanitizer's runtime; it has one thread anyway.
 	if dir := os.Getenv("UNICRI_E2E_HELPERS"); dir != "" {
-		list = append(list, kv{"image.unpack_program", strconv.Quote(dir + "/unicri-unpack")})
+		list = append(list, kv{"image.unpack_program", strconv.Quote(dir + "/unicri-unpack")},
+			kv{"image.mkdisk_program", strconv.Quote(dir + "/unicri-mkdisk")})
 	}
 	for k, v := range n.Opt.Set {
 		if !reservedKey.MatchString(k) {

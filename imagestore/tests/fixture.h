@@ -86,6 +86,9 @@ static inline int fixture_setup(void **state)
         .max_layers = 127,
         .max_entries = 10000,
         .unpack_program = path_join(bin, "unicri-unpack"),
+        .mkdisk_program = path_join(bin, "unicri-mkdisk"),
+        .disk_free_bytes = 16 << 20,
+        .disk_timeout = 60 * NSEC_PER_SEC,
     };
     f->rs = rs_start();
     fixture_open(f);
@@ -104,6 +107,7 @@ static inline int fixture_teardown(void **state)
     for (size_t i = 0; i < f->n_keep; i++)
         free(f->keep[i]);
     free(f->config.unpack_program);
+    free(f->config.mkdisk_program);
     free(f->root);
     free(f->certs);
     free(f);
