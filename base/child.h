@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "base/pidref.h"
 
-#define CHILD_FDS_MAX 16
+#define CHILD_FDS_MAX 112
 
 /* Descriptor `from` of ours becomes `to` in the child; all others are closed there. */
 struct child_fd {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * jail - what lies between clone and exec of a VMM. One way, in the child, in this order: cgroups,
- * namespaces, an empty read-only root, exactly the descriptors of the plan, limits, no capabilities
- * and no way to get any, a uid of its own, no_new_privs, the outer seccomp filter, and the program
- * by descriptor.
+ * namespaces, a root with nothing in it but what the plan names, exactly the descriptors of the
+ * plan, limits, no capabilities and no way to get any, a uid of its own, no_new_privs, the outer
+ * seccomp filter, and the program by descriptor.
  *
  * Every step that fails ends the start: a jail with a missing wall is not used. (oom_score_adj is
  * the one exception: an unprivileged host may refuse it.)
@@ -12,11 +12,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/mount.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -30,10 +28,10 @@
 #define CAPS_END       64
 #define NOFILE_DEFAULT 64
 
-static void enter_cgroups(const struct monitor *m, const int *fds, size_t n)
+static void enter_cgroups(const struct monitor *m, const struct jail_fds *fds)
 {
-    for (size_t i = 0; i < n; i++)
-        if (write(fds[i], "0", 1) != 1)
+    for (size_t i = 0; i < fds->n_cgroups; i++)
+        if (write(fds->cgroups[i], "0", 1) != 1)
             start_child_failed(m, "enter cgroup");
     if (unshare(CLONE_NEWCGROUP) < 0 && errno != EINVAL)
         start_child_failed(m, "new cgroup namespace");
@@ -57,48 +55,6 @@ static void set_oom_score(const struct monitor *m)
         return;
     text_num(&t, m->spec.oom_score_adj);
     (void)write_small(AT_FDCWD, "/proc/self/oom_score_adj", number);
-}
-
-static int empty_mount(void)
-{
-    int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), mount_fd = -1;
-
-    if (fs < 0)
-        return -1;
-    if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", "4k", 0) == 0 &&
-        syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", "2", 0) == 0 &&
-        syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0555", 0) == 0 &&
-        syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
-        mount_fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
-                                MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                                    MOUNT_ATTR_NOEXEC);
-    close(fs);
-    return mount_fd;
-}
-
-/* The new root is put on /proc for a moment, a directory that every host has; nobody outside this
- * mount namespace sees it. */
-static void empty_root(const struct monitor *m)
-{
-    int root;
-
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        start_child_failed(m, "make mounts private");
-    root = empty_mount();
-    if (root < 0)
-        start_child_failed(m, "make empty root");
-    if (syscall(SYS_move_mount, root, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-        start_child_failed(m, "attach empty root");
-    if (fchdir(root) < 0)
-        start_child_failed(m, "change to empty root");
-    if (syscall(SYS_pivot_root, ".", ".") == 0) {
-        if (umount2(".", MNT_DETACH) < 0)
-            start_child_failed(m, "detach old root");
-    } else if (errno != EINVAL || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0) {
-        start_child_failed(m, "pivot to empty root"); /* EINVAL: the host runs from an initramfs */
-    }
-    if (chdir("/") < 0)
-        start_child_failed(m, "change to new root");
 }
 
 /* First everything is copied above all targets and marked close-on-exec, then put into place:
@@ -152,6 +108,7 @@ static void drop_privileges(const struct monitor *m)
                                SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
+    gid_t groups[SPEC_GROUPS_MAX];
     uid_t uid = (uid_t)m->spec.uid;
     gid_t gid = (gid_t)m->spec.gid;
 
@@ -162,7 +119,10 @@ static void drop_privileges(const struct monitor *m)
         start_child_failed(m, "clear ambient capabilities");
     if (prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0)
         start_child_failed(m, "lock securebits");
-    if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+    for (size_t i = 0; i < m->spec.n_groups; i++)
+        groups[i] = (gid_t)m->spec.groups[i];
+    if (setgroups(m->spec.n_groups, groups) < 0 || setresgid(gid, gid, gid) < 0 ||
+        setresuid(uid, uid, uid) < 0)
         start_child_failed(m, "change user and groups");
     if (syscall(SYS_capset, &head, none) < 0)
         start_child_failed(m, "drop capabilities");
@@ -172,21 +132,21 @@ static void drop_privileges(const struct monitor *m)
         start_child_failed(m, "set no_new_privs");
 }
 
-_Noreturn void jail_enter(const struct monitor *m, const int *cgroup_fds, size_t n_cgroup_fds)
+_Noreturn void jail_enter(const struct monitor *m, const struct jail_fds *fds)
 {
-    enter_cgroups(m, cgroup_fds, n_cgroup_fds);
+    enter_cgroups(m, fds);
     if (setsid() < 0)
         start_child_failed(m, "new session");
     if (stdio_child(m) < 0)
         start_child_failed(m, "set up standard streams");
     enter_namespaces(m);
     set_oom_score(m);
-    empty_root(m);
+    root_enter(m, fds);
     place_descriptors(m);
     set_limits(m);
     drop_privileges(m);
     start_child_signals(m);
-    if (jail_filter() < 0)
+    if (jail_filter(m->spec.n_entries > 0) < 0)
         start_child_failed(m, "install the seccomp filter");
     syscall(SYS_execveat, JAIL_PROGRAM_FD, "", m->spec.argv, m->spec.env, AT_EMPTY_PATH);
     start_child_failed(m, "execute the VMM's program");

@@ -45,9 +45,24 @@
  *   oom_score_adj=N        of the workload (vmm); clamped when the host refuses
  *   uid= gid= nofile= fsize= new_pid_ns=1
  *                          the jail (vmm)
+ *   group=GID              a supplementary group of it (r)
  *   netns=FD               vmm: descriptor of the network namespace to enter before the jail
  *                          closes; none: a fresh, empty one. One empty namespace made by the
  *                          daemon and given to all guests is cheaper and as closed.
+ *
+ * What the root directory of a VMM holds, in the order in which it is made; none of these: it is
+ * empty. Paths are absolute and clean; directories on the way are made. All is owned by root and
+ * read-only, but what is said to be writable. With any of them the seccomp filter lets the VMM open
+ * files and local sockets; without, not.
+ *   root_ro=FD:PATH        descriptor FD (O_PATH), a file or directory with all that is mounted
+ *                          below it, read-only, without devices and set-uid (r)
+ *   root_rw=FD:PATH        the same, writable; nothing there can be executed (r)
+ *   root_device=FD:PATH    a device node, with its own owner and mode (r)
+ *   root_dir=PATH          an empty directory that the VMM owns and may write to (r)
+ *   root_file=PATH         a file that anyone may read, empty or with the next root_text (r)
+ *   root_symlink=PATH      a symbolic link; the next root_text is its target (r)
+ *   root_text=TEXT         of the file or link before it (r)
+ *   root_bytes=N           how much may be written below all root_dir together
  *
  * Placeholders in an arg, replaced by the monitor with a path in the run directory:
  *   @console@   the socket on which the runtime hands over the terminal (--console-socket)

@@ -5,7 +5,9 @@
  * this one.
  *
  * An allow list of what a VMM with all its resources in open descriptors needs. What only an
- * intruder would try kills the process; everything else fails with EPERM. One execve is left, of
+ * intruder would try kills the process; everything else fails with EPERM. A VMM whose root holds
+ * something may also open files and make local sockets: what it can reach by that is the root's
+ * affair. One execve is left, of
  * the descriptor JAIL_PROGRAM_FD: that number lies above RLIMIT_NOFILE, so once exec has closed it
  * no descriptor can get it again.
  */
@@ -18,6 +20,7 @@
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -143,6 +146,92 @@ static const int allowed[] = {
     SYS_readlinkat,
 };
 
+/* More for a VMM that has files: what loaders, firmware, sockets and shared directories take. */
+static const int allowed_files[] = {
+    SYS_openat,
+    SYS_openat2,
+    SYS_faccessat,
+    SYS_faccessat2,
+    SYS_statx,
+    SYS_statfs,
+    SYS_fstatfs,
+    SYS_mkdirat,
+    SYS_mknodat,
+    SYS_unlinkat,
+    SYS_renameat,
+    SYS_renameat2,
+    SYS_linkat,
+    SYS_symlinkat,
+    SYS_fchmod,
+    SYS_fchmodat,
+    SYS_fchown,
+    SYS_fchownat,
+    SYS_utimensat,
+    SYS_truncate,
+    SYS_umask,
+    SYS_chdir,
+    SYS_fchdir,
+    SYS_getxattr,
+    SYS_lgetxattr,
+    SYS_fgetxattr,
+    SYS_listxattr,
+    SYS_llistxattr,
+    SYS_flistxattr,
+    SYS_setxattr,
+    SYS_lsetxattr,
+    SYS_fsetxattr,
+    SYS_removexattr,
+    SYS_lremovexattr,
+    SYS_fremovexattr,
+    SYS_flock,
+    SYS_fadvise64,
+    SYS_readahead,
+    SYS_sync_file_range,
+    SYS_copy_file_range,
+    SYS_sendfile,
+    SYS_splice,
+    SYS_memfd_create,
+    SYS_socketpair,
+    SYS_bind,
+    SYS_listen,
+    SYS_accept,
+    SYS_accept4,
+    SYS_getsockname,
+    SYS_getpeername,
+    SYS_setsockopt,
+    SYS_recvmmsg,
+    SYS_sendmmsg,
+    SYS_msync,
+    SYS_mincore,
+    SYS_tkill,
+    SYS_getpgid,
+    SYS_getpriority,
+    SYS_getrusage,
+    SYS_times,
+    SYS_sched_getparam,
+    SYS_sched_getscheduler,
+    SYS_timer_create,
+    SYS_timer_settime,
+    SYS_timer_gettime,
+    SYS_timer_delete,
+    SYS_epoll_pwait2,
+#if defined(__x86_64__)
+    SYS_open,
+    SYS_access,
+    SYS_stat,
+    SYS_lstat,
+    SYS_unlink,
+    SYS_mkdir,
+    SYS_rename,
+    SYS_chmod,
+    SYS_getpgrp,
+    SYS_eventfd,
+#endif
+};
+
+/* What VMMs try out at their start and can do without: no reason to kill one of these. */
+static const int refused_files[] = {SYS_io_uring_setup, SYS_io_setup, SYS_keyctl, SYS_userfaultfd};
+
 /* Nothing a VMM does by mistake. */
 static const int deadly[] = {
     SYS_mount,
@@ -202,7 +291,8 @@ static const int deadly[] = {
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define ROOM     (2 * (COUNT(allowed) + COUNT(deadly)) + 64)
+#define ROOM                                                                                       \
+    (2 * (COUNT(allowed) + COUNT(allowed_files) + COUNT(refused_files) + COUNT(deadly)) + 64)
 
 struct program {
     struct sock_filter code[ROOM];
@@ -288,6 +378,25 @@ static void personality_query(struct program *p)
     end_call(p, at);
 }
 
+static void local_sockets_only(struct program *p)
+{
+    unsigned short at = begin_call(p, SYS_socket);
+
+    load(p, argument(0, false));
+    when(p, AF_UNIX, SECCOMP_RET_ALLOW);
+    give(p, SECCOMP_RET_ERRNO | EPERM);
+    end_call(p, at);
+}
+
+static void with_files(struct program *p)
+{
+    for (size_t i = 0; i < COUNT(allowed_files); i++)
+        when(p, (uint32_t)allowed_files[i], SECCOMP_RET_ALLOW);
+    for (size_t i = 0; i < COUNT(refused_files); i++)
+        when(p, (uint32_t)refused_files[i], SECCOMP_RET_ERRNO | EPERM);
+    local_sockets_only(p);
+}
+
 static void no_typing(struct program *p)
 {
     unsigned short at = begin_call(p, SYS_ioctl);
@@ -299,7 +408,7 @@ static void no_typing(struct program *p)
     end_call(p, at);
 }
 
-int jail_filter(void)
+int jail_filter(bool files)
 {
     static struct program p;
     struct sock_fprog fprog;
@@ -314,6 +423,8 @@ int jail_filter(void)
 #endif
     for (size_t i = 0; i < COUNT(allowed); i++)
         when(&p, (uint32_t)allowed[i], SECCOMP_RET_ALLOW);
+    if (files)
+        with_files(&p);
     execveat_once(&p);
     threads_only(&p);
     personality_query(&p);

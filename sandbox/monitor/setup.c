@@ -51,6 +51,7 @@ static int become_monitor(struct monitor *m, struct fault *f)
 static int read_orders(struct monitor *m, struct fault *f)
 {
     struct stat st;
+    size_t n;
 
     if (fstat(MONITOR_SPEC_FD, &st) < 0)
         return fault(f, errno, "spec", NULL);
@@ -61,13 +62,15 @@ static int read_orders(struct monitor *m, struct fault *f)
         mmap(NULL, orders.text_len, PROT_READ | PROT_WRITE, MAP_PRIVATE, MONITOR_SPEC_FD, 0);
     if (orders.text == MAP_FAILED)
         return fault(f, errno, "map spec", NULL);
-    orders.pointers_len = (spec_count(orders.text, orders.text_len) + 2) * sizeof(char *);
+    n = spec_count(orders.text, orders.text_len) + 2;
+    orders.pointers_len = n * sizeof(char *) + SPEC_ENTRIES_MAX * sizeof(struct root_entry);
     orders.pointers =
         mmap(NULL, orders.pointers_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (orders.pointers == MAP_FAILED)
         return fault(f, errno, "allocate for spec", NULL);
     close(MONITOR_SPEC_FD);
-    if (spec_parse(orders.text, orders.text_len, orders.pointers, &m->spec, f) < 0)
+    if (spec_parse(orders.text, orders.text_len, orders.pointers,
+                   (struct root_entry *)((char **)orders.pointers + n), &m->spec, f) < 0)
         return -1;
     strncpy(kept_id, m->spec.id, sizeof(kept_id) - 1);
     m->spec.id = kept_id;
@@ -76,6 +79,17 @@ static int read_orders(struct monitor *m, struct fault *f)
         m->spec.cgroup_memory = kept_cgroup_memory;
     }
     return 0;
+}
+
+/* The i-th descriptor that the spec names; -1: not given. */
+static int named_fd(const struct spec *spec, size_t i)
+{
+    if (i < spec->n_fds)
+        return spec->fds[i].from;
+    i -= spec->n_fds;
+    if (i < spec->n_entries)
+        return spec->entries[i].fd;
+    return i == spec->n_entries ? spec->program_fd : spec->netns;
 }
 
 /* Close what the caller left open by mistake: from MONITOR_FIRST_FD on only what the spec names is
@@ -87,10 +101,8 @@ static void close_strangers(const struct monitor *m)
     for (;;) {
         unsigned lowest = ~0U;
 
-        for (size_t i = 0; i < m->spec.n_fds + 2; i++) {
-            unsigned fd = (unsigned)(i < m->spec.n_fds    ? m->spec.fds[i].from
-                                     : i == m->spec.n_fds ? m->spec.program_fd
-                                                          : m->spec.netns);
+        for (size_t i = 0; i < m->spec.n_fds + m->spec.n_entries + 2; i++) {
+            unsigned fd = (unsigned)named_fd(&m->spec, i);
 
             if (fd >= next && fd < lowest)
                 lowest = fd; /* -1 is ~0U: not given */

@@ -19,7 +19,11 @@ enum kind {
     KIND_PATHS,
     KIND_BOOL,
     KIND_NUMBER,
-    KIND_FD
+    KIND_FD,
+    KIND_GROUP,
+    KIND_ROOT_BIND,
+    KIND_ROOT_MADE,
+    KIND_ROOT_TEXT
 };
 
 struct key {
@@ -27,7 +31,7 @@ struct key {
     enum kind kind;
     size_t offset;       /* of the value in struct spec */
     size_t count_offset; /* of the count: paths */
-    int64_t min, max;
+    int64_t min, max;    /* of a number; `min` is the kind of an entry of the root */
 };
 
 #define AT(member) offsetof(struct spec, member)
@@ -56,6 +60,15 @@ static const struct key keys[] = {
     {"fsize", KIND_NUMBER, AT(fsize), 0, 0, INT64_MAX},
     {"new_pid_ns", KIND_BOOL, AT(new_pid_ns), 0, 0, 0},
     {"netns", KIND_FD, AT(netns), 0, 0, 0},
+    {"group", KIND_GROUP, 0, 0, 0, 0},
+    {"root_ro", KIND_ROOT_BIND, 0, 0, ROOT_RO, 0},
+    {"root_rw", KIND_ROOT_BIND, 0, 0, ROOT_RW, 0},
+    {"root_device", KIND_ROOT_BIND, 0, 0, ROOT_DEVICE, 0},
+    {"root_dir", KIND_ROOT_MADE, 0, 0, ROOT_DIR, 0},
+    {"root_file", KIND_ROOT_MADE, 0, 0, ROOT_FILE, 0},
+    {"root_symlink", KIND_ROOT_MADE, 0, 0, ROOT_SYMLINK, 0},
+    {"root_text", KIND_ROOT_TEXT, 0, 0, 0, 0},
+    {"root_bytes", KIND_NUMBER, AT(root_bytes), 0, 0, SPEC_ROOT_MAX},
     {"kill_on_start_failure", KIND_BOOL, AT(kill_on_start_failure), 0, 0, 0},
     {"oom_score_adj", KIND_NUMBER, AT(oom_score_adj), 0, -1000, 1000},
 };
@@ -105,6 +118,61 @@ static bool fd_pair(struct spec *spec, char *value)
     return true;
 }
 
+/* Absolute, not the root itself, and no component is empty, "." or "..". */
+static bool is_clean(const char *path)
+{
+    if (path[0] != '/' || strlen(path) >= PATH_MAX)
+        return false;
+    while (*path == '/') {
+        size_t len = strcspn(++path, "/");
+
+        if (len == 0 || len > NAME_MAX || (len <= 2 && memcmp(path, "..", len) == 0))
+            return false;
+        path += len;
+    }
+    return true;
+}
+
+static bool root_made(struct spec *spec, enum root_kind kind, int fd, const char *path)
+{
+    if (spec->n_entries == SPEC_ENTRIES_MAX || !is_clean(path))
+        return false;
+    spec->entries[spec->n_entries++] =
+        (struct root_entry){.kind = kind, .fd = fd, .path = path, .text = ""};
+    return true;
+}
+
+/* FD:PATH */
+static bool root_bind(struct spec *spec, enum root_kind kind, char *value)
+{
+    char *colon = strchr(value, ':');
+    int64_t fd;
+    bool ok;
+
+    if (!colon)
+        return false;
+    *colon = '\0';
+    ok = text_number(value, MONITOR_FIRST_FD, INT_MAX, &fd);
+    *colon = ':';
+    return ok && root_made(spec, kind, (int)fd, colon + 1);
+}
+
+static bool root_text(struct spec *spec, const char *value)
+{
+    struct root_entry *last = spec->n_entries ? &spec->entries[spec->n_entries - 1] : NULL;
+
+    if (!last || (last->kind != ROOT_FILE && last->kind != ROOT_SYMLINK))
+        return false;
+    last->text = value;
+    return true;
+}
+
+static bool group(struct spec *spec, const char *value)
+{
+    return spec->n_groups < SPEC_GROUPS_MAX &&
+           text_number(value, 1, UINT32_MAX - 1, &spec->groups[spec->n_groups++]);
+}
+
 static bool store(struct spec *spec, const struct key *key, char *value)
 {
     char *at = (char *)spec + key->offset;
@@ -143,6 +211,14 @@ static bool store(struct spec *spec, const struct key *key, char *value)
         return text_number(value, key->min, key->max, (int64_t *)(void *)at);
     case KIND_FD_PAIR:
         return fd_pair(spec, value);
+    case KIND_GROUP:
+        return group(spec, value);
+    case KIND_ROOT_BIND:
+        return root_bind(spec, (enum root_kind)key->min, value);
+    case KIND_ROOT_MADE:
+        return root_made(spec, (enum root_kind)key->min, -1, value);
+    case KIND_ROOT_TEXT:
+        return root_text(spec, value);
     case KIND_ARG:
     case KIND_ENV:
         break;
@@ -176,17 +252,22 @@ static int check(const struct spec *spec, struct fault *f)
         return fault(f, EINVAL, "spec: key is missing", "program_fd");
     if (spec->uid <= 0 || spec->gid <= 0)
         return fault(f, EINVAL, "spec: a VMM needs a uid and a gid above 0", NULL);
+    for (size_t i = 0; i < spec->n_entries; i++)
+        if (spec->entries[i].kind == ROOT_SYMLINK && !*spec->entries[i].text)
+            return fault(f, EINVAL, "spec: link without a target", spec->entries[i].path);
     return 0;
 }
 
 /* Pointers of arguments grow from the front, those of the environment from the back; turned round
  * at the end. */
-int spec_parse(char *text, size_t len, char **pointers, struct spec *ret, struct fault *f)
+int spec_parse(char *text, size_t len, char **pointers, struct root_entry *entries,
+               struct spec *ret, struct fault *f)
 {
     size_t n = spec_count(text, len), n_args = 0, n_env = 0;
 
     *ret = (struct spec){.program_fd = -1,
                          .netns = -1,
+                         .entries = entries,
                          .uid = -1,
                          .gid = -1,
                          .nofile = -1,

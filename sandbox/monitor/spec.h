@@ -14,12 +14,25 @@
 #define SPEC_FDS_MAX      64  /* descriptors handed to a VMM */
 #define SPEC_FD_TO_MAX    199 /* their numbers in the VMM */
 #define SPEC_CGROUPS_MAX  16
+#define SPEC_GROUPS_MAX   4
+#define SPEC_ENTRIES_MAX  80 /* of a VMM's root */
+#define SPEC_ROOT_MAX     (INT64_C(1) << 30)
 #define SPEC_ID_MAX_BYTES 200
 #define SPEC_LINE_DEFAULT 16384
 #define SPEC_LINE_MIN     16
 #define SPEC_LINE_MAX     65536
 
 enum spec_mode { MODE_NONE, MODE_RUNTIME, MODE_VMM };
+
+enum root_kind { ROOT_RO, ROOT_RW, ROOT_DEVICE, ROOT_DIR, ROOT_FILE, ROOT_SYMLINK };
+
+/* One entry of the root of a VMM. */
+struct root_entry {
+    enum root_kind kind;
+    int fd; /* of the first three; else -1 */
+    const char *path;
+    const char *text; /* of a file or link; "" none */
+};
 
 struct spec {
     const char *id;
@@ -45,6 +58,11 @@ struct spec {
     int64_t nofile, fsize;     /* -1: not given */
     bool new_pid_ns, kill_on_start_failure;
     int netns; /* -1: a fresh one */
+    int64_t groups[SPEC_GROUPS_MAX];
+    size_t n_groups;
+    struct root_entry *entries; /* in the room given by the caller */
+    size_t n_entries;
+    int64_t root_bytes;
     bool has_oom_score_adj;
     int64_t oom_score_adj;
 };
@@ -56,8 +74,10 @@ size_t spec_count(const char *text, size_t len);
  * spec_parse() - parse `len` bytes.
  * @text: is changed (the '=' of a field stays, argument pointers point behind it).
  * @pointers: room for spec_count() + 2.
+ * @entries: room for SPEC_ENTRIES_MAX.
  * Returns: 0, or -1 with the fault.
  */
-int spec_parse(char *text, size_t len, char **pointers, struct spec *ret, struct fault *f);
+int spec_parse(char *text, size_t len, char **pointers, struct root_entry *entries,
+               struct spec *ret, struct fault *f);
 
 #endif

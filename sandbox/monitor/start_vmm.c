@@ -24,6 +24,20 @@ _Noreturn void start_child_failed(const struct monitor *m, const char *step)
     _exit(127);
 }
 
+_Noreturn void start_child_failed_at(const struct monitor *m, const char *step, const char *object)
+{
+    char words[sizeof(((struct start_error *)0)->step)];
+    struct text t = TEXT(words);
+    int code = errno;
+
+    text_str(&t, step);
+    text_str(&t, " '");
+    text_str(&t, object);
+    text_str(&t, "'");
+    errno = code;
+    start_child_failed(m, words);
+}
+
 /* Also the two signals that libc keeps for itself and does not let signal() touch. */
 void start_child_signals(const struct monitor *m)
 {
@@ -46,20 +60,18 @@ static bool is_cgroup2(const char *path)
  * "0" there moves the writer, which has one thread, without the lock that a write to cgroup.procs
  * takes: that one waits for the kernel's grace period.
  */
-static int open_cgroups(const struct monitor *m, int *ret_birth, int *fds, size_t *ret_n,
-                        struct fault *f)
+static int open_cgroups(const struct monitor *m, struct jail_fds *fds, struct fault *f)
 {
-    *ret_birth = -1;
-    *ret_n = 0;
+    fds->birth = -1;
     for (size_t i = 0; i < m->spec.n_cgroups; i++) {
         const char *path = m->spec.cgroups[i];
         char procs[PATH_MAX + 16];
         struct text t = TEXT(procs);
         int fd;
 
-        if (*ret_birth < 0 && is_cgroup2(path)) {
-            *ret_birth = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-            if (*ret_birth < 0)
+        if (fds->birth < 0 && is_cgroup2(path)) {
+            fds->birth = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            if (fds->birth < 0)
                 return fault(f, errno, "open cgroup", path);
             continue;
         }
@@ -68,7 +80,7 @@ static int open_cgroups(const struct monitor *m, int *ret_birth, int *fds, size_
         fd = open(procs, O_WRONLY | O_CLOEXEC);
         if (fd < 0)
             return fault(f, errno, "open cgroup", path);
-        fds[(*ret_n)++] = fd;
+        fds->cgroups[fds->n_cgroups++] = fd;
     }
     return 0;
 }
@@ -84,34 +96,49 @@ static pid_t clone_into(uint64_t flags, int cgroup_fd)
     return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
+static void close_one(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+/* The child has its own of all of them. */
+static void close_childs(const struct monitor *m, const struct jail_fds *fds)
+{
+    for (size_t i = 0; i < fds->n_cgroups; i++)
+        close(fds->cgroups[i]);
+    for (size_t i = 0; i < fds->n_trees; i++)
+        close_one(fds->trees[i]);
+    for (size_t i = 0; i < m->spec.n_entries; i++)
+        close_one(m->spec.entries[i].fd);
+    for (size_t i = 0; i < m->spec.n_fds; i++)
+        close(m->spec.fds[i].from);
+    close_one(fds->birth);
+    close(m->spec.program_fd);
+    close_one(m->spec.netns);
+}
+
 int start_vmm(struct monitor *m, struct fault *f)
 {
     uint64_t flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
-    int fds[SPEC_CGROUPS_MAX], birth;
-    size_t n = 0;
+    struct jail_fds fds;
 
+    fds.n_cgroups = fds.n_trees = 0;
     if (m->spec.new_pid_ns)
         flags |= CLONE_NEWPID;
     if (m->spec.netns < 0)
         flags |= CLONE_NEWNET;
-    if (open_cgroups(m, &birth, fds, &n, f) < 0)
+    if (open_cgroups(m, &fds, f) < 0 || root_open(m, &fds, f) < 0)
         return -1;
-    m->starter = clone_into(flags, birth);
+    m->starter = clone_into(flags, fds.birth);
     if (m->starter == 0)
-        jail_enter(m, fds, n);
+        jail_enter(m, &fds);
     if (m->starter < 0) {
         m->starter = 0;
         return fault(f, errno, "clone for", m->spec.argv[0]);
     }
-    for (size_t i = 0; i < n; i++)
-        close(fds[i]);
-    if (birth >= 0)
-        close(birth);
-    close(m->spec.program_fd);
-    for (size_t i = 0; i < m->spec.n_fds; i++)
-        close(m->spec.fds[i].from);
-    if (m->spec.netns >= 0)
-        close(m->spec.netns);
+    close_childs(m, &fds);
+    m->spec.n_entries = 0;
     m->pid = m->starter;
     return 0;
 }

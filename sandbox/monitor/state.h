@@ -45,7 +45,7 @@ struct client {
 /* What a child tells before exec, on a pipe that exec closes. */
 struct start_error {
     int code;
-    char step[60];
+    char step[188];
 };
 
 struct monitor {
@@ -137,20 +137,36 @@ int start_runtime_words(struct monitor *m, int status, struct fault *f);
 int start_vmm(struct monitor *m, struct fault *f);
 /** start_child_failed() - in the child: tell errno and the step, and end. */
 _Noreturn void start_child_failed(const struct monitor *m, const char *step);
+/** start_child_failed_at() - the same, of an object. */
+_Noreturn void start_child_failed_at(const struct monitor *m, const char *step, const char *object);
 /** start_child_signals() - in the child: every signal as a new program expects it. */
 void start_child_signals(const struct monitor *m);
 /** process_stat() - parent and start time of a process. Returns: 0, or -1 when there is none. */
 int process_stat(pid_t pid, pid_t *ret_parent, uint64_t *ret_start_time);
 
-/* ---- jail.c, seccomp.c: run in the child, one way */
+/* What the monitor opens for the child before it is there. */
+struct jail_fds {
+    int birth; /* cgroup to be born in; -1 none */
+    int cgroups[SPEC_CGROUPS_MAX];
+    size_t n_cgroups;
+    int trees[SPEC_ENTRIES_MAX]; /* of the entries; -1 where there is none */
+    size_t n_trees;
+};
+
+/* ---- jail.c, root.c, seccomp.c: run in the child, one way */
 /** jail_enter() - everything between clone and exec; ends in execveat(). Does not return. */
-_Noreturn void jail_enter(const struct monitor *m, const int *cgroup_fds, size_t n_cgroup_fds);
+_Noreturn void jail_enter(const struct monitor *m, const struct jail_fds *fds);
+/** root_open() - in the parent: a private copy of each mount that the root shall hold, already as
+ * it is to be. A child in a mount namespace of its own could not copy them any more. */
+int root_open(const struct monitor *m, struct jail_fds *fds, struct fault *f);
+/** root_enter() - in the child: the new root, with its entries, and the old one gone. */
+void root_enter(const struct monitor *m, const struct jail_fds *fds);
 #define JAIL_PROGRAM_FD                                                                            \
     255 /* above any descriptor the jailed program can have: its RLIMIT_NOFILE is lower */
 #define JAIL_NOFILE_MAX 254
 /** jail_filter() - install the outer seccomp filter: the one execve left is of JAIL_PROGRAM_FD.
- * Returns: 0, or -1 with errno. */
-int jail_filter(void);
+ * @files: there is something in the root: files may be opened. Returns: 0, or -1 with errno. */
+int jail_filter(bool files);
 
 /* ---- nap.c */
 /** nap() - give back all pages of the program and wait in poll() without end. `revents` are filled

@@ -11,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1);
     char **pointers;
+    static struct root_entry entries[SPEC_ENTRIES_MAX];
     struct spec spec;
     struct fault f;
 
@@ -20,10 +21,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pointers = calloc(spec_count(text, size) + 2, sizeof(*pointers));
     if (!pointers)
         abort();
-    if (size > 0 && spec_parse(text, size, pointers, &spec, &f) == 0) {
+    if (size > 0 && spec_parse(text, size, pointers, entries, &spec, &f) == 0) {
         if (!spec.id || !spec.argv[0] || spec.mode == MODE_NONE ||
             (spec.mode == MODE_VMM && (spec.uid <= 0 || spec.gid <= 0)))
             abort();
+        for (size_t i = 0; i < spec.n_entries; i++)
+            if (spec.entries[i].path[0] != '/' || strstr(spec.entries[i].path, "/../") ||
+                (spec.entries[i].kind <= ROOT_DEVICE) != (spec.entries[i].fd >= 0))
+                abort();
         for (char **e = spec.env; *e; e++)
             if (*e < text || *e >= text + size)
                 abort();

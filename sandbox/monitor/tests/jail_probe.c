@@ -2,7 +2,8 @@
 /*
  * jail-probe: run in the jail of a VMM by test_jail. `report` prints what it is and has; `try NAME`
  * attempts one thing that a VMM must not be able to do and exits with 0 if it worked, 10 if it was
- * refused with EPERM, 11 with another error; `wait` waits.
+ * refused with EPERM, 11 with another error; `look PATH...` tells of files, `fill DIR` writes;
+ * `wait` waits.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -76,6 +77,45 @@ static int report(int argc, char **argv)
     return 0;
 }
 
+/* `files`: what the root holds: for each path given whether it can be read, written, executed. */
+static int look(int argc, char **argv)
+{
+    gid_t groups[8];
+    int n = getgroups(8, groups);
+
+    for (int i = 0; i < n; i++)
+        printf("group %u\n", groups[i]);
+    for (int i = 2; i < argc; i++) {
+        char text[64] = "";
+        int in = open(argv[i], O_RDONLY | O_CLOEXEC | O_NONBLOCK), why = errno;
+        int out = open(argv[i], O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+        ssize_t len = in >= 0 ? read(in, text, sizeof(text) - 1) : -1;
+
+        printf("%s: %s %s%s%.*s\n", argv[i], in >= 0 ? "read" : strerror(why),
+               out >= 0 ? "write" : "no-write", len > 0 ? " " : "", len > 0 ? (int)len : 0, text);
+    }
+    return 0;
+}
+
+/* `fill DIR`: how many KiB can be written there. */
+static int fill(const char *dir)
+{
+    static char block[4096];
+    char path[256];
+    int fd, n = 0;
+
+    (void)snprintf(path, sizeof(path), "%s/file", dir);
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        printf("create: %s\n", strerror(errno));
+        return 1;
+    }
+    while (write(fd, block, sizeof(block)) == (ssize_t)sizeof(block))
+        n++;
+    printf("filled %d KiB: %s\n", n * 4, strerror(errno));
+    return 0;
+}
+
 static long try_fork(void)
 {
     long pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
@@ -140,6 +180,10 @@ int main(int argc, char **argv)
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc >= 2 && strcmp(argv[1], "report") == 0)
         return report(argc, argv);
+    if (argc >= 2 && strcmp(argv[1], "look") == 0)
+        return look(argc, argv);
+    if (argc == 3 && strcmp(argv[1], "fill") == 0)
+        return fill(argv[2]);
     if (argc == 3 && strcmp(argv[1], "try") == 0) {
         if (attempt(argv[2]) >= 0)
             return 0;

@@ -228,6 +228,161 @@ static void missing_cgroup(void **state)
     rig_start_fails(&rig, "v", "open cgroup '/sys/fs/cgroup/unicri-none");
 }
 
+/* ---------------------------------------------------------------- entries of the root */
+
+static void root_fd(struct rig *rig, const char *key, const char *file, const char *path)
+{
+    int fd = open(file, O_PATH | O_CLOEXEC);
+    autofree char *value = NULL;
+
+    assert_true(fd >= 0);
+    value = xasprintf("%d:%s", rig_add_fd(rig, fd), path);
+    rig_field(rig, key, value);
+}
+
+static void write_text(const char *path, const char *text)
+{
+    struct err err = ERR_INIT;
+
+    assert_ok(fs_write_file(AT_FDCWD, path, text, strlen(text), 0666, &err), err);
+    assert_int_equal(chmod(path, 0666), 0);
+}
+
+static void entries(void **state)
+{
+    static const char *const looks[] = {"/ro/file",  "/rw/file", "/etc/a/conf", "/link",
+                                        "/dev/null", "/",        "/work/sub"};
+    autofree char *ro = NULL, *rw = NULL;
+    struct rig rig;
+
+    open_probe(&rig, state, "look", looks[0]);
+    for (size_t i = 1; i < ARRAY_SIZE(looks); i++)
+        rig_field(&rig, "arg", looks[i]);
+    ro = xstrdup(rig_path(&rig, "ro"));
+    rw = xstrdup(rig_path(&rig, "rw"));
+    assert_int_equal(mkdir(ro, 0755), 0);
+    write_text(rig_path(&rig, "ro/file"), "bound");
+    write_text(rw, "disk");
+    /* A link that would lead out is one within the jail. */
+    assert_int_equal(symlink("/", rig_path(&rig, "ro/out")), 0);
+    root_fd(&rig, "root_ro", ro, "/ro");
+    root_fd(&rig, "root_rw", rw, "/rw/file");
+    root_fd(&rig, "root_device", "/dev/null", "/dev/null");
+    rig_field(&rig, "root_dir", "/work/sub");
+    rig_field(&rig, "root_file", "/etc/a/conf");
+    rig_field(&rig, "root_text", "words");
+    rig_field(&rig, "root_symlink", "/link");
+    rig_field(&rig, "root_text", "ro/file");
+    rig_field(&rig, "root_file", "/ro/out/through-the-link");
+    rig_field(&rig, "root_bytes", "65536");
+    rig_field(&rig, "group", "4711");
+    rig_start_ok(&rig);
+    rig_end(&rig, "v", "code 0\nsignal 0\n");
+    assert_in_file(&rig, "log", "stdout F group 4711\n");
+    assert_in_file(&rig, "log", "stdout F /ro/file: read no-write bound\n");
+    assert_in_file(&rig, "log", "stdout F /rw/file: read write disk\n");
+    assert_in_file(&rig, "log", "stdout F /etc/a/conf: read no-write words\n");
+    assert_in_file(&rig, "log", "stdout F /link: read no-write bound\n");
+    assert_in_file(&rig, "log", "stdout F /dev/null: read write\n");
+    assert_in_file(&rig, "log", "stdout F /: read no-write\n");
+    assert_in_file(&rig, "log", "stdout F /work/sub: read no-write\n");
+    assert_int_equal(access("/through-the-link", F_OK), -1);
+}
+
+static void entries_outside(void **state)
+{
+    struct rig rig;
+    char path[64], text[8192] = "";
+    int fd;
+
+    open_probe(&rig, state, "wait", NULL);
+    assert_int_equal(mkdir(rig_path(&rig, "ro"), 0755), 0);
+    root_fd(&rig, "root_ro", rig_path(&rig, "ro"), "/usr/ro");
+    root_fd(&rig, "root_device", "/dev/urandom", "/dev/urandom");
+    rig_field(&rig, "root_dir", "/tmp");
+    rig_start_ok(&rig);
+    assert_int_equal(count_entries(rig.workload, "root"), 3);
+    assert_int_equal(count_entries(rig.workload, "fd"), 3);
+    (void)snprintf(path, sizeof(path), "/proc/%d/mountinfo", rig.workload);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(read(fd, text, sizeof(text) - 1) > 0);
+    close(fd);
+    assert_int_equal(occurrences(text, "\n"), 4);
+    assert_non_null(strstr(text, " / / ro,nosuid,nodev,noexec"));
+    assert_non_null(strstr(text, " /usr/ro ro,nosuid,nodev"));
+    assert_non_null(strstr(text, " /dev/urandom rw,nosuid,noexec"));
+    assert_non_null(strstr(text, " /tmp /tmp rw,nosuid,nodev,noexec"));
+    assert_null(strstr(text, "shared:"));
+    assert_null(strstr(text, "master:"));
+    assert_int_equal(kill(rig.workload, SIGKILL), 0);
+    rig_end(&rig, "v", "code 137\nsignal 9\n");
+}
+
+/* One bound for all directories that may be written to, and nothing beside them. */
+static void entries_bounded(void **state)
+{
+    struct rig rig;
+
+    open_probe(&rig, state, "fill", "/tmp");
+    rig_field(&rig, "root_dir", "/tmp");
+    rig_field(&rig, "root_bytes", "65536");
+    rig_start_ok(&rig);
+    rig_end(&rig, "v", "code 0\nsignal 0\n");
+    assert_in_file(&rig, "log", "KiB: No space left on device\n");
+    assert_in_file(&rig, "log", "filled 7"); /* 64, and what paths and texts were given */
+    open_probe(&rig, state, "fill", "/etc");
+    rig_field(&rig, "root_file", "/etc/x");
+    rig_start_ok(&rig);
+    rig_end(&rig, "v", "code 1\nsignal 0\n");
+    assert_in_file(&rig, "log", "create: Read-only file system\n");
+}
+
+static void entries_that_fail(void **state)
+{
+    struct rig rig;
+
+    open_probe(&rig, state, "wait", NULL);
+    root_fd(&rig, "root_ro", "/dev/null", "/dev/null");
+    rig_start_fails(&rig, "v", "type of what is bound into the jail '/dev/null'");
+    open_probe(&rig, state, "wait", NULL);
+    write_text(rig_path(&rig, "plain"), "");
+    root_fd(&rig, "root_device", rig_path(&rig, "plain"), "/x");
+    rig_start_fails(&rig, "v", "type of what is bound into the jail '/x'");
+    open_probe(&rig, state, "wait", NULL);
+    rig_field(&rig, "root_file", "/a");
+    rig_field(&rig, "root_file", "/a/b");
+    rig_start_fails(&rig, "v", "make file of the jail '/a/b': Not a directory");
+    open_probe(&rig, state, "wait", NULL);
+    rig_field(&rig, "root_file", "/a/../b");
+    rig_start_fails(&rig, "v", "spec: bad value 'root_file=/a/../b'");
+}
+
+/* With files in the root more calls are allowed, but none that leads out. */
+static void escapes_with_files(void **state)
+{
+    static const char *const refused[] = {"socket",      "packet", "setuid",     "kill",
+                                          "personality", "fork",   "setgroups",  "limit",
+                                          "io_uring",    "keyctl", "userfaultfd"};
+    static const char *const deadly[] = {"mount",  "ptrace",   "bpf",    "unshare", "setns", "perf",
+                                         "execve", "execveat", "chroot", "handle",  "module"};
+    struct rig rig;
+
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        open_probe(&rig, state, "try", refused[i]);
+        rig_field(&rig, "root_file", "/x");
+        rig_start_ok(&rig);
+        print_message("%s\n", refused[i]);
+        rig_end(&rig, "v", "code 10\nsignal 0\n");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(deadly); i++) {
+        open_probe(&rig, state, "try", deadly[i]);
+        rig_field(&rig, "root_file", "/x");
+        rig_start_ok(&rig);
+        print_message("%s\n", deadly[i]);
+        rig_end(&rig, "v", "code 159\nsignal 31\n");
+    }
+}
+
 /* The memory cgroup of this host, v2 or v1; "" when there is none to be had. */
 static char *memory_cgroup(const char **limit_file)
 {
@@ -309,6 +464,11 @@ int main(void)
         in_dir(inside),
         in_dir(outside),
         in_dir(escapes),
+        in_dir(entries),
+        in_dir(entries_outside),
+        in_dir(entries_bounded),
+        in_dir(entries_that_fail),
+        in_dir(escapes_with_files),
         in_dir(last_words_of_a_vmm),
         in_dir(input),
         in_dir(program_that_is_none),

@@ -9,6 +9,7 @@
 
 static char *pointers[64];
 static char copy[4096];
+static struct root_entry entries[SPEC_ENTRIES_MAX];
 static struct spec spec;
 static struct fault why;
 
@@ -16,7 +17,7 @@ static int parse(const char *text, size_t len)
 {
     memcpy(copy, text, len);
     assert_true(spec_count(copy, len) + 2 <= ARRAY_SIZE(pointers));
-    return spec_parse(copy, len, pointers, &spec, &why);
+    return spec_parse(copy, len, pointers, entries, &spec, &why);
 }
 #define PARSE(literal) parse(literal, sizeof(literal) - 1)
 
@@ -48,6 +49,40 @@ static void good(void **state)
     assert_int_equal(spec.oom_score_adj, -998);
     assert_int_equal(spec.fsize, 0);
     assert_int_equal(spec.nofile, -1);
+}
+
+#define VMM "id=a\0mode=vmm\0arg=a\0program_fd=7\0uid=5\0gid=6\0"
+
+static void root(void **state)
+{
+    static const char *const bad[] = {
+        "root_ro=8",       "root_ro=6:/x",  "root_ro=8:x",    "root_dir=/",     "root_dir=//x",
+        "root_dir=/x/",    "root_dir=/./x", "root_dir=/x/..", "root_dir=/../x", "root_text=x",
+        "root_symlink=/x", "group=0",       "root_bytes=-1",  "root_dir=/x//y",
+    };
+    char text[sizeof(VMM) + 64];
+
+    (void)state;
+    assert_int_equal(PARSE(VMM "root_ro=8:/a:b\0root_file=/x/y\0root_text=a=b\0root_symlink=/l\0"
+                               "root_text=t\0root_device=9:/dev/..x\0group=7\0group=8\0"
+                               "root_bytes=10\0"),
+                     0);
+    assert_int_equal(spec.n_entries, 4);
+    assert_int_equal(spec.entries[0].kind, ROOT_RO);
+    assert_int_equal(spec.entries[0].fd, 8);
+    assert_string_equal(spec.entries[0].path, "/a:b");
+    assert_string_equal(spec.entries[1].text, "a=b");
+    assert_int_equal(spec.entries[1].fd, -1);
+    assert_string_equal(spec.entries[2].text, "t");
+    assert_string_equal(spec.entries[3].path, "/dev/..x");
+    assert_int_equal(spec.groups[1], 8);
+    assert_int_equal(spec.root_bytes, 10);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        memcpy(text, VMM, sizeof(VMM) - 1);
+        (void)snprintf(text + sizeof(VMM) - 1, 64, "%s", bad[i]);
+        print_message("%s\n", bad[i]);
+        assert_int_equal(parse(text, sizeof(VMM) + strlen(bad[i])), -1);
+    }
 }
 
 static void defaults(void **state)
@@ -159,11 +194,9 @@ static void messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good),
-        cmocka_unit_test(defaults),
-        cmocka_unit_test(bad),
-        cmocka_unit_test(incomplete),
-        cmocka_unit_test(many_descriptors),
+        cmocka_unit_test(good),       cmocka_unit_test(defaults),
+        cmocka_unit_test(root),       cmocka_unit_test(bad),
+        cmocka_unit_test(incomplete), cmocka_unit_test(many_descriptors),
         cmocka_unit_test(messages),
     };
 
