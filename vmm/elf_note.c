@@ -1,46 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * elf_note - what a kernel says of itself in its ELF notes: the Solo5 ABI it was linked for and the
- * devices it wants.
+ * elf_note - what a kernel says of itself in its ELF notes: the Solo5 ABI it was linked for, the
+ * devices it wants, and whether it can be entered by PVH. The segments come from elf_kernel.c.
  *
- * The file is hostile. Headers and notes are read by offset into bounded buffers; every number is
- * checked before it is used. The tender checks the same file again before it runs it: this reading
- * only decides what to prepare.
+ * The notes are hostile: every number is checked before it is used. The tender checks the same file
+ * again before it runs it: this reading only decides what to prepare.
  */
 #include <elf.h>
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/strbuf.h"
 #include "vmm/private.h"
 #include "vmm/tender/solo5_abi.h"
 
-#define PHDRS_MAX              64
-#define NOTES_MAX              16 /* note segments in a file */
-#define NOTE_SEGMENT_MAX_BYTES (64 << 10)
-
-/* Read exactly len bytes, or say that the file is too short. */
-static int read_at(int fd, void *buf, size_t len, uint64_t offset, const char *what,
-                   struct err *err)
-{
-    size_t done = 0;
-
-    if (offset > INT64_MAX - len)
-        return err_set(err, ERR_INVALID, "kernel: %s lies beyond any file", what);
-    while (done < len) {
-        ssize_t n = pread(fd, (char *)buf + done, len - done, (off_t)(offset + done));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_sys(err, "kernel: read %s", what);
-        if (n == 0)
-            return err_set(err, ERR_INVALID, "kernel: file ends within %s", what);
-        done += (size_t)n;
-    }
-    return 0;
-}
+#define XEN_NOTE_OWNER "Xen"
+#define XEN_NOTE_PVH   18 /* PHYS32_ENTRY: where PVH enters the kernel */
 
 static const char *target_name(uint32_t target)
 {
@@ -141,20 +115,48 @@ static int take_manifest(struct guest *guest, const uint8_t *desc, size_t len, s
     return 0;
 }
 
-struct seen {
-    bool manifest;
-};
+static int take_pvh(struct elf_seen *seen, const uint8_t *desc, size_t len, struct err *err)
+{
+    if (len != sizeof(uint32_t) && len != sizeof(uint64_t))
+        return err_set(err, ERR_INVALID, "kernel: PVH note has %zu bytes", len);
+    seen->pvh_entry = 0;
+    memcpy(&seen->pvh_entry, desc, len);
+    seen->pvh = true;
+    return 0;
+}
 
-/* Walk one note segment that lies whole in buf. */
-static int walk(struct guest *guest, const uint8_t *buf, size_t len, struct seen *seen,
-                struct err *err)
+static bool owned_by(const Elf64_Nhdr *note, const uint8_t *name, const char *owner)
+{
+    size_t size = strlen(owner) + 1;
+
+    return note->n_namesz == size && memcmp(name, owner, size) == 0;
+}
+
+static int take_note(struct guest *guest, const Elf64_Nhdr *note, const uint8_t *name,
+                     const uint8_t *desc, struct elf_seen *seen, struct err *err)
+{
+    if (owned_by(note, name, XEN_NOTE_OWNER) && note->n_type == XEN_NOTE_PVH)
+        return take_pvh(seen, desc, note->n_descsz, err);
+    if (!owned_by(note, name, SOLO5_NOTE_OWNER))
+        return 0;
+    if (note->n_type == SOLO5_NOTE_ABI1)
+        return take_abi(guest, desc, note->n_descsz, err);
+    if (note->n_type != SOLO5_NOTE_MFT1)
+        return 0;
+    if (seen->manifest)
+        return err_set(err, ERR_INVALID, "kernel: more than one Solo5 manifest");
+    seen->manifest = true;
+    return take_manifest(guest, desc, note->n_descsz, err);
+}
+
+int elf_notes(struct guest *guest, const uint8_t *buf, size_t len, struct elf_seen *seen,
+              struct err *err)
 {
     size_t at = 0;
 
     while (len - at >= sizeof(Elf64_Nhdr)) {
         Elf64_Nhdr note;
         size_t name_at, desc_at, end;
-        bool ours;
 
         memcpy(&note, buf + at, sizeof(note));
         name_at = at + sizeof(note);
@@ -164,81 +166,11 @@ static int walk(struct guest *guest, const uint8_t *buf, size_t len, struct seen
         end = desc_at + note.n_descsz;
         if (end > len)
             return err_set(err, ERR_INVALID, "kernel: a note is longer than its segment");
-        ours = note.n_namesz == sizeof(SOLO5_NOTE_OWNER) &&
-               memcmp(buf + name_at, SOLO5_NOTE_OWNER, sizeof(SOLO5_NOTE_OWNER)) == 0;
-        if (ours && note.n_type == SOLO5_NOTE_ABI1 &&
-            take_abi(guest, buf + desc_at, note.n_descsz, err) < 0)
+        if (take_note(guest, &note, buf + name_at, buf + desc_at, seen, err) < 0)
             return -1;
-        if (ours && note.n_type == SOLO5_NOTE_MFT1) {
-            if (seen->manifest)
-                return err_set(err, ERR_INVALID, "kernel: more than one Solo5 manifest");
-            seen->manifest = true;
-            if (take_manifest(guest, buf + desc_at, note.n_descsz, err) < 0)
-                return -1;
-        }
         at = (end + 3u) & ~(size_t)3u;
         if (at > len)
             break;
     }
-    return 0;
-}
-
-static int read_note_segment(struct guest *guest, int fd, const Elf64_Phdr *ph, struct seen *seen,
-                             struct err *err)
-{
-    autofree uint8_t *buf = NULL;
-
-    if (ph->p_filesz > NOTE_SEGMENT_MAX_BYTES)
-        return err_set(err, ERR_INVALID, "kernel: note segment of %llu bytes, at most %d are read",
-                       (unsigned long long)ph->p_filesz, NOTE_SEGMENT_MAX_BYTES);
-    buf = xmalloc((size_t)ph->p_filesz + 1);
-    if (read_at(fd, buf, (size_t)ph->p_filesz, ph->p_offset, "a note segment", err) < 0)
-        return -1;
-    return walk(guest, buf, (size_t)ph->p_filesz, seen, err);
-}
-
-/* Returns: 1 for an ELF64 file of which notes can be read, 0 for another kind of kernel. */
-static int read_header(int fd, Elf64_Ehdr *eh, struct err *err)
-{
-    if (read_at(fd, eh, sizeof(*eh), 0, "the ELF header", err) < 0)
-        return -1;
-    if (memcmp(eh->e_ident, ELFMAG, SELFMAG) != 0 || eh->e_ident[EI_CLASS] != ELFCLASS64 ||
-        eh->e_ident[EI_DATA] != ELFDATA2LSB)
-        return 0;
-    if (eh->e_phnum > PHDRS_MAX || (eh->e_phnum > 0 && eh->e_phentsize != sizeof(Elf64_Phdr)))
-        return err_set(err, ERR_INVALID, "kernel: %u program headers of %u bytes", eh->e_phnum,
-                       eh->e_phentsize);
-    return 1;
-}
-
-int guest_probe_kernel(struct guest *guest, int kernel_fd, struct err *err)
-{
-    Elf64_Phdr ph[PHDRS_MAX] = {0};
-    Elf64_Ehdr eh;
-    struct seen seen = {false};
-    size_t notes = 0;
-    int r;
-
-    guest->solo5 = false;
-    guest->solo5_target[0] = '\0';
-    guest->n_devices = 0;
-    r = read_header(kernel_fd, &eh, err);
-    if (r <= 0)
-        return r;
-    if (read_at(kernel_fd, ph, eh.e_phnum * sizeof(ph[0]), eh.e_phoff, "the program headers", err) <
-        0)
-        return -1;
-    for (unsigned i = 0; i < eh.e_phnum; i++) {
-        if (ph[i].p_type != PT_NOTE)
-            continue;
-        if (++notes > NOTES_MAX)
-            return err_set(err, ERR_INVALID, "kernel: more than %d note segments", NOTES_MAX);
-        if (read_note_segment(guest, kernel_fd, &ph[i], &seen, err) < 0)
-            return -1;
-    }
-    if (guest->solo5 != seen.manifest)
-        return err_set(err, ERR_INVALID, "kernel: has a Solo5 %s but no %s",
-                       guest->solo5 ? "ABI note" : "manifest",
-                       guest->solo5 ? "manifest" : "ABI note");
     return 0;
 }

@@ -46,6 +46,34 @@ bool family_is_known(const char *name);
  * user's. */
 int family_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
 
+/* ---- elf_note.c, elf_kernel.c, kernel.c */
+
+/* What the notes of a file said. */
+struct elf_seen {
+    bool manifest, pvh;
+    uint64_t pvh_entry; /* physical */
+};
+/** elf_notes() - walk one note segment that lies whole in buf. Errors: INVALID. */
+int elf_notes(struct guest *guest, const uint8_t *buf, size_t len, struct elf_seen *seen,
+              struct err *err) MUST_CHECK;
+
+struct elf_kernel {
+    bool is64;
+    bool interpreter; /* has a PT_INTERP: an ordinary program, or a Solo5 guest that pretends */
+    uint16_t machine;
+    struct elf_seen seen;
+};
+/** elf_kernel_read() - headers, notes and segments of the ELF file of `size` bytes behind fd, into
+ * *ret and the guest. Errors: INVALID. */
+int elf_kernel_read(struct guest *guest, int fd, uint64_t size, struct elf_kernel *ret,
+                    struct err *err) MUST_CHECK;
+/** kernel_fits() - whether `vmm` ("QEMU") can boot it: `kinds` are bits (1 << enum guest_kernel).
+ * Errors: UNSUPPORTED saying what it is. */
+int kernel_fits(const struct guest *guest, unsigned kinds, const char *vmm,
+                struct err *err) MUST_CHECK;
+/** kernel_kind_name() - "a PVH kernel" and so on; static. */
+const char *kernel_kind_name(const struct guest *guest);
+
 /* ---- storage.c: vmm_storage_choose() */
 
 /* ---- jail.c */

@@ -52,6 +52,7 @@ struct guest {
     char *initrd, *block, *block_mount; /* paths in the image; "" none */
     bool mount_rootfs;
     enum guest_kernel kernel;
+    uint64_t kernel_end; /* first address behind what the kernel loads to; 0 unknown */
     /* From the kernel's own notes, once guest_probe_kernel() has seen it: */
     bool solo5;
     char solo5_target[8]; /* "hvt", "spt" */
@@ -79,9 +80,11 @@ int guest_declared(const struct kvs *labels, const struct kvs *annotations,
                    int (*read_file)(void *arg, const char *path, struct err *err), void *arg,
                    struct guest **ret, struct err *err) MUST_CHECK;
 /**
- * guest_probe_kernel() - read the ELF notes of the kernel behind fd into the guest (Solo5 target,
- * manifest). Reads a bounded part of the file; nothing in it is trusted.
- * Errors: INVALID saying what lies.
+ * guest_probe_kernel() - what the kernel behind fd is: fills `kernel`, `kernel_end` and what its
+ * ELF notes say (Solo5 target, manifest). Reads a bounded part of the file; nothing in it is
+ * trusted.
+ * Errors: INVALID saying what lies, or what kind of file it is instead of a kernel; UNSUPPORTED for
+ * another machine's kernel.
  */
 int guest_probe_kernel(struct guest *guest, int kernel_fd, struct err *err) MUST_CHECK;
 

@@ -13,7 +13,7 @@
 
 struct kernel {
     Elf64_Ehdr eh;
-    Elf64_Phdr ph[2];
+    Elf64_Phdr ph[3]; /* two of notes; the third is for what is loaded */
     struct {
         Elf64_Nhdr head;
         char owner[8];
@@ -35,6 +35,8 @@ static inline void kernel_make(struct kernel *k, uint32_t target)
     memcpy(k->eh.e_ident, ELFMAG, SELFMAG);
     k->eh.e_ident[EI_CLASS] = ELFCLASS64;
     k->eh.e_ident[EI_DATA] = ELFDATA2LSB;
+    k->eh.e_type = ET_EXEC;
+    k->eh.e_machine = EM_X86_64;
     k->eh.e_phoff = offsetof(struct kernel, ph);
     k->eh.e_phentsize = sizeof(Elf64_Phdr);
     k->eh.e_phnum = 2;
