@@ -8,6 +8,7 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -130,4 +131,25 @@ func (n *NetNS) Close() {
 	n.fd.Close()
 	unix.Unmount(n.Path, unix.MNT_DETACH)
 	os.Remove(n.Path)
+}
+
+// Output runs a program inside the namespace and returns what it writes.
+func (n *NetNS) Output(name string, args ...string) (string, error) {
+	var out bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := n.Start(cmd); err != nil {
+		return "", err
+	}
+	err := cmd.Wait()
+	return out.String(), err
+}
+
+// OpenNetNS is the namespace of a file, such as /proc/PID/ns/net.
+func OpenNetNS(path string) (*NetNS, error) {
+	fd, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return &NetNS{Path: path, fd: fd}, nil
 }

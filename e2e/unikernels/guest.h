@@ -135,8 +135,7 @@ size_t strlen(const char *s);
 int strcmp(const char *a, const char *b);
 
 /**
- * say() - print a line to the console, at most 512 bytes: %s, %u (unsigned), %x (unsigned), %c, %I
- * (uint32_t IPv4 address, most significant byte first), %%.
+ * say() - print a line to the console, at most 512 bytes: %s, %u (unsigned), %x (unsigned), %c, %%.
  */
 void say(const char *fmt, ...);
 

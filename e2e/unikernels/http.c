@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An HTTP responder on the net device "service". Arguments as Mirage's: --ipv4=A.B.C.D/LEN and
- * --ipv4-gateway=A.B.C.D (taken, not needed: answers go where questions came from); --port=N, 8080
- * by default. Every path is answered with 200 and a body that names guest, path and count; /exit/N
- * answers, then ends the guest with status N.
+ * An HTTP responder on the net device "service". Arguments as Mirage's: --ipv4=A.B.C.D/LEN,
+ * --ipv6=ADDRESS/LEN and their gateways (taken, not needed: answers go where questions came from);
+ * --port=N, 8080 by default. Every path is answered with 200 and a body that names guest, path and
+ * count.
+ *
+ * - /exit/N answers, then ends the guest with status N.
+ * - /get/ADDRESS/PORT/FROM answers, then asks the HTTP server at ADDRESS and PORT from port FROM;
+ *   the answer's last line goes to the console.
+ * - /udp/ADDRESS/PORT/FROM likewise sends a datagram; what comes back goes to the console.
  */
 #include "e2e/unikernels/stack.h"
 
@@ -31,43 +36,6 @@ static bool get_path(const char *head, char path[PATH_MAX_BYTES])
     return true;
 }
 
-static void check_exit(const char *path)
-{
-    static const char prefix[] = "/exit/";
-    const char *at = path + sizeof(prefix) - 1;
-    long status;
-
-    if (strlen(path) < sizeof(prefix) || memcmp(path, prefix, sizeof(prefix) - 1) != 0)
-        return;
-    status = parse_unsigned(&at, 255);
-    if (status < 0 || *at != '\0')
-        return;
-    exit_status = (int)status;
-    exit_at = guest_clock() + EXIT_GRACE;
-}
-
-size_t http_answer(const char *head, uint32_t from, uint16_t port, char *out)
-{
-    char path[PATH_MAX_BYTES], body[PATH_MAX_BYTES + 128];
-    bool const ok = get_path(head, path);
-    size_t len;
-
-    requests++;
-    if (!ok) {
-        say("http: bad request from %I:%u", from, port);
-        return format(out, HTTP_ANSWER_MAX,
-                      "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    }
-    say("http: request %u from %I:%u for %s", requests, from, port, path);
-    check_exit(path);
-    len = format(body, sizeof(body), "unicri http guest at %I\npath: %s\nrequest: %u\n", stack.ip,
-                 path, requests);
-    return format(out, HTTP_ANSWER_MAX,
-                  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %u\r\n"
-                  "Connection: close\r\n\r\n%s",
-                  (unsigned)len, memcmp(head, "HEAD ", 5) == 0 ? "" : body);
-}
-
 static const char *word(const char *s, const char *prefix)
 {
     size_t len = strlen(prefix);
@@ -75,39 +43,96 @@ static const char *word(const char *s, const char *prefix)
     return strlen(s) >= len && memcmp(s, prefix, len) == 0 ? s + len : NULL;
 }
 
-/* A.B.C.D, then the end of the word or '/' and a prefix length up to 32. */
-static bool parse_ipv4(const char *s, uint32_t *ip)
+static void check_exit(const char *at)
 {
-    uint32_t v = 0;
+    long status = parse_unsigned(&at, 255);
 
-    for (int i = 0; i < 4; i++) {
-        long part;
-        if (i > 0 && *s++ != '.')
-            return false;
-        part = parse_unsigned(&s, 255);
-        if (part < 0)
-            return false;
-        v = v << 8 | (uint32_t)part;
+    if (status < 0 || *at != '\0')
+        return;
+    exit_status = (int)status;
+    exit_at = guest_clock() + EXIT_GRACE;
+}
+
+/* ADDRESS/PORT/FROM. The frame goes where the request came from: the gateway, for all we know. */
+static bool parse_target(const char *at, const struct peer *from, struct peer *to, uint16_t *local)
+{
+    long port, own;
+
+    *to = *from;
+    if (!addr_parse(&at, &to->ip) || *at++ != '/' || (port = parse_unsigned(&at, 65535)) < 1 ||
+        *at++ != '/' || (own = parse_unsigned(&at, 65535)) < 1 || *at != '\0')
+        return false;
+    to->port = (uint16_t)port;
+    *local = (uint16_t)own;
+    return true;
+}
+
+static void obey(const char *path, const struct peer *from)
+{
+    static const char datagram[] = "hello from the guest\n";
+    struct peer to;
+    uint16_t local;
+    const char *at;
+
+    if ((at = word(path, "/exit/")) != NULL)
+        check_exit(at);
+    if ((at = word(path, "/get/")) != NULL && parse_target(at, from, &to, &local))
+        tcp_fetch(&to, local);
+    if ((at = word(path, "/udp/")) != NULL && parse_target(at, from, &to, &local))
+        udp_send(local, &to, datagram, sizeof(datagram) - 1);
+}
+
+size_t http_answer(const char *head, const struct peer *from, char *out)
+{
+    char path[PATH_MAX_BYTES], body[PATH_MAX_BYTES + 128], name[40];
+    bool const ok = get_path(head, path);
+    size_t len;
+
+    requests++;
+    if (!ok) {
+        say("http: bad request from %s port %u", addr_text(&from->ip, name), from->port);
+        return format(out, HTTP_ANSWER_MAX,
+                      "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }
+    say("http: request %u from %s port %u for %s", requests, addr_text(&from->ip, name), from->port,
+        path);
+    obey(path, from);
+    addr_text(addr_is4(&from->ip) ? &stack.ip4 : &stack.ip6, name);
+    len = format(body, sizeof(body), "unicri http guest at %s\npath: %s\nrequest: %u\n", name, path,
+                 requests);
+    return format(out, HTTP_ANSWER_MAX,
+                  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %u\r\n"
+                  "Connection: close\r\n\r\n%s",
+                  (unsigned)len, memcmp(head, "HEAD ", 5) == 0 ? "" : body);
+}
+
+/* An address of this family, then the end of the word or '/' and a prefix length. */
+static bool parse_address(const char *s, bool v4, struct addr *ret)
+{
+    if (!addr_parse(&s, ret) || addr_is4(ret) != v4)
+        return false;
     if (*s == '/') {
         s++;
-        if (parse_unsigned(&s, 32) < 0)
+        if (parse_unsigned(&s, v4 ? 32 : 128) < 0)
             return false;
     }
-    *ip = v;
     return *s == '\0' || *s == ' ';
 }
 
 static bool parse_word(const char *arg)
 {
     const char *v;
-    uint32_t gateway;
+    struct addr gateway;
     long port;
 
     if ((v = word(arg, "--ipv4=")) != NULL)
-        return parse_ipv4(v, &stack.ip);
+        return parse_address(v, true, &stack.ip4);
     if ((v = word(arg, "--ipv4-gateway=")) != NULL)
-        return parse_ipv4(v, &gateway);
+        return parse_address(v, true, &gateway);
+    if ((v = word(arg, "--ipv6=")) != NULL)
+        return parse_address(v, false, &stack.ip6);
+    if ((v = word(arg, "--ipv6-gateway=")) != NULL)
+        return parse_address(v, false, &gateway);
     if ((v = word(arg, "--port=")) != NULL) {
         port = parse_unsigned(&v, 65535);
         stack.port = (uint16_t)port;
@@ -126,7 +151,7 @@ static bool parse_cmdline(const char *at)
         while (*at == ' ')
             at++;
     }
-    return stack.ip != 0;
+    return addr_is4(&stack.ip4) || stack.ip6.b[0] != 0;
 }
 
 static void serve(void)
@@ -149,16 +174,19 @@ static void serve(void)
 
 int guest_main(const char *cmdline)
 {
+    char name[40];
     const struct solo5_mft_entry *e = guest_device("service", SOLO5_MFT_NET, &stack.handle);
 
     stack.port = 8080;
     if (e == NULL || !parse_cmdline(cmdline)) {
-        say("http: usage: --ipv4=A.B.C.D/LEN [--ipv4-gateway=A.B.C.D] [--port=N]");
+        say("http: usage: [--ipv4=A/LEN] [--ipv4-gateway=A] [--ipv6=A/LEN] [--ipv6-gateway=A] "
+            "[--port=N]");
         return 64;
     }
     memcpy(stack.mac, e->u.net.mac, sizeof(stack.mac));
     stack.mtu = e->u.net.mtu;
-    say("http: listening on %I port %u", stack.ip, stack.port);
+    say("http: listening on %s port %u", addr_text(&stack.ip4, name), stack.port);
+    say("http: and on %s", addr_text(&stack.ip6, name));
     for (;;)
         serve();
 }

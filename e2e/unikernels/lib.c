@@ -93,15 +93,6 @@ static void put_number(struct out *o, unsigned value, unsigned base)
         put(o, digits[--n]);
 }
 
-static void put_ip(struct out *o, uint32_t ip)
-{
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        put_number(o, (ip >> shift) & 0xff, 10);
-        if (shift > 0)
-            put(o, '.');
-    }
-}
-
 static size_t vformat(char *buf, size_t room, const char *fmt, va_list ap)
 {
     struct out o = {buf, room, 0};
@@ -124,9 +115,6 @@ static size_t vformat(char *buf, size_t room, const char *fmt, va_list ap)
             break;
         case 'c':
             put(&o, (char)va_arg(ap, int));
-            break;
-        case 'I':
-            put_ip(&o, va_arg(ap, uint32_t));
             break;
         default:
             put(&o, *fmt);
