@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/id.h"
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "cri/handlers.h"
@@ -128,6 +129,24 @@ static const char *message_id(const ProtobufCMessage *message, const char *field
     return *id ? id : NULL;
 }
 
+/* People give the beginning of an id, which clients pass on: the full one takes its place, here for
+ * all methods. What is not the only one stays, and is not found. */
+static void complete_id(struct call *call, const char *field_name,
+                        bool (*full)(struct engine *engine, const char *prefix, char ret[65]))
+{
+    const char *id = message_id(call->request, field_name);
+    char found[65];
+
+    if (!id || strlen(id) >= ID_LEN || id[strspn(id, "0123456789abcdef")] ||
+        !full(call->daemon->engine, id, found))
+        return;
+
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(call->request->descriptor, field_name);
+
+    *(char **)(void *)((char *)call->request + field->offset) = arena_text(call->arena, found);
+}
+
 /* What a client's own doing or a question explains is no event for the log. */
 static bool is_quiet(enum err_code code)
 {
@@ -164,6 +183,8 @@ static int run(struct call *call, const uint8_t *bytes, size_t len, struct err *
     call->request = wire_unpack(call->method->request, bytes, len, call->arena, err);
     if (!call->request)
         return -1;
+    complete_id(call, "container_id", container_full_id);
+    complete_id(call, "pod_sandbox_id", pod_full_id);
     (void)log_context_set(
         (struct log_context){.rpc = call->method->name,
                              .pod = message_id(call->request, "pod_sandbox_id"),

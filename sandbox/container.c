@@ -270,6 +270,19 @@ int container_get(struct engine *engine, const char *id, struct container_view *
     return found ? 0 : err_set(err, ERR_NOT_FOUND, "container '%s': no such container", id);
 }
 
+bool container_full_id(struct engine *engine, const char *prefix, char ret[65])
+{
+    struct container *c;
+    size_t n = 0;
+
+    mutex_lock(&engine->lock);
+    TAILQ_FOREACH (c, &engine->containers, link)
+        if (c->state != CONTAINER_CREATING && str_has_prefix(c->id, prefix) && n++ == 0)
+            memcpy(ret, c->id, sizeof(c->id));
+    mutex_unlock(&engine->lock);
+    return n == 1;
+}
+
 /* The CRI's: 0 CREATED, 1 RUNNING, 2 EXITED, 3 UNKNOWN. */
 static int cri_state(int state)
 {

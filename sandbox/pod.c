@@ -271,6 +271,19 @@ int pod_get(struct engine *engine, const char *id, struct pod_view *ret, struct 
     return found ? 0 : err_set(err, ERR_NOT_FOUND, "pod sandbox '%s': no such sandbox", id);
 }
 
+bool pod_full_id(struct engine *engine, const char *prefix, char ret[65])
+{
+    struct pod *pod;
+    size_t n = 0;
+
+    mutex_lock(&engine->lock);
+    TAILQ_FOREACH (pod, &engine->pods, link)
+        if (pod->listed && str_has_prefix(pod->id, prefix) && n++ == 0)
+            memcpy(ret, pod->id, sizeof(pod->id));
+    mutex_unlock(&engine->lock);
+    return n == 1;
+}
+
 static bool labels_match(const struct kvs *labels, const struct kvs *wanted)
 {
     for (size_t i = 0; wanted && i < wanted->n; i++) {

@@ -259,6 +259,11 @@ void pod_dial_done(struct pod_dial *dial);
 
 /* -------------------------------------------------------------- status */
 
+/** container_full_id() - people give the beginning of an id: the id that alone begins so, into
+ * `ret`. Returns: false when none or several do. */
+bool container_full_id(struct engine *engine, const char *prefix, char ret[65]);
+bool pod_full_id(struct engine *engine, const char *prefix, char ret[65]);
+
 struct handler_view {
     const char *name; /* "" = the default; borrowed from the engine */
     const char *kind; /* "auto", "runc", a driver's name */

@@ -140,6 +140,18 @@ int container_remove(struct engine *engine, const char *id, const struct caller 
     return 0;
 }
 
+bool container_full_id(struct engine *engine, const char *prefix, char ret[65])
+{
+    (void)engine, (void)prefix, (void)ret;
+    return false;
+}
+
+bool pod_full_id(struct engine *engine, const char *prefix, char ret[65])
+{
+    (void)engine, (void)prefix, (void)ret;
+    return false;
+}
+
 int container_update(struct engine *engine, const char *id, const struct linux_resources *update,
                      const struct caller *caller, struct err *err)
 {
