@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * call - receive one message, run the method, send one message and a status.
+ * call - receive one message, run the method, send one message (a stream: any number) and a status.
  *
  * Invariants: RECV_CLOSE_ON_SERVER is started first and its tag is plucked exactly once, at the
  * latest before the call is let go; nothing is left in the queue then. A client that stops reading
@@ -27,6 +27,7 @@ struct rpc {
     grpc_completion_queue *queue;
     int cancelled; /* written by gRPC when `closed` comes true */
     bool closed;   /* the close tag has been plucked */
+    bool greeted;  /* the initial metadata have been sent */
     /* Set before this goes into gRPC, read when it came out, perhaps on another thread: the order
      * that gRPC's own locks give, told to ThreadSanitizer, which does not see those. */
     atomic_bool posted;
@@ -93,21 +94,33 @@ static void start(struct rpc *rpc, const grpc_op *ops, size_t n, void *tag)
 }
 
 /* Returns: false when the deadline passed first. */
-static bool pluck(struct rpc *rpc, void *tag, deadline_t deadline)
+static bool pluck_outcome(struct rpc *rpc, void *tag, deadline_t deadline, bool *ret_ok)
 {
     grpc_event event =
         grpc_completion_queue_pluck(rpc->queue, tag, deadline_to_gpr(deadline), NULL);
 
+    *ret_ok = event.type == GRPC_OP_COMPLETE && event.success;
     return event.type == GRPC_OP_COMPLETE;
 }
 
-/* Wait for an operation; a peer that does not let it end loses the call. */
-static void finish(struct rpc *rpc, void *tag)
+static bool pluck(struct rpc *rpc, void *tag, deadline_t deadline)
 {
-    if (pluck(rpc, tag, deadline_in(WIRE_PATIENCE)))
-        return;
+    bool ok;
+
+    return pluck_outcome(rpc, tag, deadline, &ok);
+}
+
+/* Wait for an operation; a peer that does not let it end loses the call. Returns: did it succeed?
+ */
+static bool finish(struct rpc *rpc, void *tag)
+{
+    bool ok;
+
+    if (pluck_outcome(rpc, tag, deadline_in(WIRE_PATIENCE), &ok))
+        return ok;
     (void)grpc_call_cancel(rpc->call, NULL);
     (void)pluck(rpc, tag, DEADLINE_NEVER);
+    return false;
 }
 
 /* The caller's `cancelled`: a look without waiting. */
@@ -127,48 +140,87 @@ static grpc_byte_buffer *receive(struct rpc *rpc)
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &message};
 
     start(rpc, &op, 1, &tag_receive);
-    finish(rpc, &tag_receive);
+    (void)finish(rpc, &tag_receive);
     return message;
 }
 
-static void answer(struct rpc *rpc, const ProtobufCMessage *reply, const struct err *err)
+static grpc_byte_buffer *pack(const ProtobufCMessage *message)
+{
+    grpc_slice slice = grpc_slice_malloc(protobuf_c_message_get_packed_size(message));
+
+    (void)protobuf_c_message_pack(message, GRPC_SLICE_START_PTR(slice));
+
+    grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
+
+    grpc_slice_unref(slice);
+    return buffer;
+}
+
+/* The initial metadata go out with whatever is sent first. Returns: how many operations that is. */
+static size_t greet(struct rpc *rpc, grpc_op *op)
+{
+    if (rpc->greeted)
+        return 0;
+    rpc->greeted = true;
+    *op = (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
+    return 1;
+}
+
+/* One message of a stream. gRPC lets go of it when the client's window has room for it. */
+static int send_one(void *arg, const ProtobufCMessage *message, struct err *err)
+{
+    struct rpc *rpc = arg;
+    grpc_byte_buffer *buffer = pack(message);
+    grpc_op ops[2];
+    size_t n = greet(rpc, ops);
+
+    ops[n++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = buffer};
+    start(rpc, ops, n, &tag_send);
+
+    bool sent = finish(rpc, &tag_send);
+
+    grpc_byte_buffer_destroy(buffer);
+    if (!sent || is_cancelled(rpc))
+        return err_set(err, ERR_CANCELLED, "the client has gone or does not read");
+    return 0;
+}
+
+/* The end: of a stream that went well the status alone. */
+static void answer(struct rpc *rpc, bool ok, const ProtobufCMessage *reply, const struct err *err)
 {
     /* A handler may have met an error and answered all the same. */
-    grpc_status_code code = reply ? GRPC_STATUS_OK : grpc_status_of(err->code);
+    grpc_status_code code = ok ? GRPC_STATUS_OK : grpc_status_of(err->code);
     grpc_slice details = grpc_slice_from_copied_string(err->msg);
     grpc_byte_buffer *message = NULL;
-    grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};
-    size_t n = 1;
+    grpc_op ops[3];
+    size_t n = greet(rpc, ops);
 
-    if (reply) {
-        grpc_slice slice = grpc_slice_malloc(protobuf_c_message_get_packed_size(reply));
-        (void)protobuf_c_message_pack(reply, GRPC_SLICE_START_PTR(slice));
-        message = grpc_raw_byte_buffer_create(&slice, 1);
-        grpc_slice_unref(slice);
+    if (ok && reply) {
+        message = pack(reply);
         ops[n++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message};
     }
-    ops[n++] = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER,
-                         .data.send_status_from_server = {
-                             .status = code, .status_details = reply ? NULL : &details}};
+    ops[n++] = (grpc_op){
+        .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
+        .data.send_status_from_server = {.status = code, .status_details = ok ? NULL : &details}};
     start(rpc, ops, n, &tag_send);
-    finish(rpc, &tag_send);
+    (void)finish(rpc, &tag_send);
     if (message)
         grpc_byte_buffer_destroy(message);
     grpc_slice_unref(details);
 }
 
-/* Find the method, take the message apart, run it. Returns: what to answer with, NULL with err. */
-static const ProtobufCMessage *execute(struct rpc *rpc, struct call *call, struct err *err)
+/* Find the method, take the message apart, run it. Returns: 0, or -1 with err. */
+static int execute(struct rpc *rpc, struct call *call, struct err *err)
 {
     const char *path = (const char *)GRPC_SLICE_START_PTR(rpc->details.method);
     size_t path_len = GRPC_SLICE_LENGTH(rpc->details.method);
-    const ProtobufCMessage *reply = NULL;
+    int rc = -1;
 
     call->method = method_find(path, path_len);
     if (!call->method) {
         (void)err_set(err, ERR_UNSUPPORTED, "unicri: there is no method '%.*s'",
                       path_len > 128 ? 128 : (int)path_len, path);
-        return NULL;
+        return -1;
     }
     grpc_byte_buffer *message = receive(rpc);
     grpc_byte_buffer_reader reader;
@@ -176,14 +228,13 @@ static const ProtobufCMessage *execute(struct rpc *rpc, struct call *call, struc
         (void)err_set(err, ERR_INVALID, "%s: no readable request came", call->method->name);
     } else {
         grpc_slice bytes = grpc_byte_buffer_reader_readall(&reader);
-        if (method_run(call, GRPC_SLICE_START_PTR(bytes), GRPC_SLICE_LENGTH(bytes), err) == 0)
-            reply = call->reply;
+        rc = method_run(call, GRPC_SLICE_START_PTR(bytes), GRPC_SLICE_LENGTH(bytes), err);
         grpc_slice_unref(bytes);
         grpc_byte_buffer_reader_destroy(&reader);
     }
     if (message)
         grpc_byte_buffer_destroy(message);
-    return reply;
+    return rc;
 }
 
 static void reset(struct rpc *rpc)
@@ -194,7 +245,7 @@ static void reset(struct rpc *rpc)
     grpc_call_details_init(&rpc->details);
     grpc_metadata_array_init(&rpc->metadata);
     rpc->call = NULL;
-    rpc->closed = false;
+    rpc->closed = rpc->greeted = false;
     rpc->cancelled = 0;
 }
 
@@ -209,14 +260,16 @@ void rpc_serve(struct rpc *rpc, const struct daemon *daemon)
     arena_init(&arena, ARENA_REQUEST_MAX_BYTES);
     struct call call = {.daemon = daemon,
                         .arena = &arena,
+                        .send = send_one,
+                        .send_arg = rpc,
                         .caller = {.deadline = deadline_from_gpr(rpc->details.deadline),
                                    .cancelled = is_cancelled,
                                    .arg = rpc}};
     start(rpc, &close, 1, &tag_close);
-    const ProtobufCMessage *reply = execute(rpc, &call, &err);
-    answer(rpc, reply, &err);
+    int rc = execute(rpc, &call, &err);
+    answer(rpc, rc == 0, call.reply, &err);
     if (!rpc->closed)
-        finish(rpc, &tag_close);
+        (void)finish(rpc, &tag_close);
     arena_done(&arena);
     reset(rpc);
 }

@@ -28,21 +28,26 @@ static struct image *find(struct call *call, const char *name, bool *ret_absent,
     return image;
 }
 
-static bool matches(const struct image *image, const char *name, const struct image *wanted)
+int image_filter_find(struct call *call, const Runtime__V1__ImageFilter *filter, struct image **ret,
+                      bool *ret_any, struct err *err)
 {
-    return !name || (wanted && str_eq(image->id, wanted->id));
+    const char *name =
+        filter && filter->image && *filter->image->image ? filter->image->image : NULL;
+    bool absent = false;
+
+    *ret_any = !name;
+    *ret = name ? find(call, name, &absent, err) : NULL;
+    return name && !*ret && !absent ? -1 : 0;
 }
 
 int on_list_images(struct call *call, struct err *err)
 {
-    const Runtime__V1__ImageFilter *filter = REQUEST(call, Runtime__V1__ListImagesRequest)->filter;
-    const char *name =
-        filter && filter->image && *filter->image->image ? filter->image->image : NULL;
     autoimage *wanted = NULL;
     struct image **images = NULL;
-    bool absent = false;
+    bool any;
 
-    if (name && !(wanted = find(call, name, &absent, err)) && !absent)
+    if (image_filter_find(call, REQUEST(call, Runtime__V1__ListImagesRequest)->filter, &wanted,
+                          &any, err) < 0)
         return -1;
     size_t n = imagestore_list(call->daemon->images, &images);
     Runtime__V1__ListImagesResponse *reply =
@@ -50,7 +55,7 @@ int on_list_images(struct call *call, struct err *err)
     if (n)
         reply->images = ARENA_ARRAY(call->arena, Runtime__V1__Image *, n);
     for (size_t i = 0; i < n; i++)
-        if (matches(images[i], name, wanted))
+        if (any || (wanted && str_eq(images[i]->id, wanted->id)))
             reply->images[reply->n_images++] = image_to_proto(call->arena, images[i]);
     image_list_free(images, n);
     return 0;

@@ -36,8 +36,8 @@ const struct method methods[METHODS_N] = {
             on_pod_sandbox_status, false, METHOD_QUIET),
     RUNTIME(ListPodSandbox, list_pod_sandbox_request, list_pod_sandbox_response,
             on_list_pod_sandbox, false, METHOD_QUIET),
-    RUNTIME(StreamPodSandboxes, stream_pod_sandboxes_request, stream_pod_sandboxes_response, NULL,
-            true, METHOD_QUIET),
+    RUNTIME(StreamPodSandboxes, stream_pod_sandboxes_request, stream_pod_sandboxes_response,
+            on_stream_pod_sandboxes, true, METHOD_QUIET),
     RUNTIME(CreateContainer, create_container_request, create_container_response,
             on_create_container, false, METHOD_EVENT),
     RUNTIME(StartContainer, start_container_request, start_container_response, on_start_container,
@@ -48,8 +48,8 @@ const struct method methods[METHODS_N] = {
             on_remove_container, false, METHOD_EVENT),
     RUNTIME(ListContainers, list_containers_request, list_containers_response, on_list_containers,
             false, METHOD_QUIET),
-    RUNTIME(StreamContainers, stream_containers_request, stream_containers_response, NULL, true,
-            METHOD_QUIET),
+    RUNTIME(StreamContainers, stream_containers_request, stream_containers_response,
+            on_stream_containers, true, METHOD_QUIET),
     RUNTIME(ContainerStatus, container_status_request, container_status_response,
             on_container_status, false, METHOD_QUIET),
     RUNTIME(UpdateContainerResources, update_container_resources_request,
@@ -67,13 +67,13 @@ const struct method methods[METHODS_N] = {
     RUNTIME(ListContainerStats, list_container_stats_request, list_container_stats_response,
             on_list_container_stats, false, METHOD_QUIET),
     RUNTIME(StreamContainerStats, stream_container_stats_request, stream_container_stats_response,
-            NULL, true, METHOD_QUIET),
+            on_stream_container_stats, true, METHOD_QUIET),
     RUNTIME(PodSandboxStats, pod_sandbox_stats_request, pod_sandbox_stats_response,
             on_pod_sandbox_stats, false, METHOD_QUIET),
     RUNTIME(ListPodSandboxStats, list_pod_sandbox_stats_request, list_pod_sandbox_stats_response,
             on_list_pod_sandbox_stats, false, METHOD_QUIET),
     RUNTIME(StreamPodSandboxStats, stream_pod_sandbox_stats_request,
-            stream_pod_sandbox_stats_response, NULL, true, METHOD_QUIET),
+            stream_pod_sandbox_stats_response, on_stream_pod_sandbox_stats, true, METHOD_QUIET),
     RUNTIME(UpdateRuntimeConfig, update_runtime_config_request, update_runtime_config_response,
             on_update_runtime_config, false, METHOD_EVENT),
     RUNTIME(Status, status_request, status_response, on_status, false, METHOD_QUIET),
@@ -89,7 +89,7 @@ const struct method methods[METHODS_N] = {
     RUNTIME(ListPodSandboxMetrics, list_pod_sandbox_metrics_request,
             list_pod_sandbox_metrics_response, on_list_pod_sandbox_metrics, false, METHOD_QUIET),
     RUNTIME(StreamPodSandboxMetrics, stream_pod_sandbox_metrics_request,
-            stream_pod_sandbox_metrics_response, NULL, true, METHOD_QUIET),
+            stream_pod_sandbox_metrics_response, on_stream_pod_sandbox_metrics, true, METHOD_QUIET),
     RUNTIME(RuntimeConfig, runtime_config_request, runtime_config_response, on_runtime_config,
             false, METHOD_QUIET),
     RUNTIME(UpdatePodSandboxResources, update_pod_sandbox_resources_request,
@@ -97,7 +97,8 @@ const struct method methods[METHODS_N] = {
             METHOD_EVENT),
     IMAGE(ListImages, list_images_request, list_images_response, on_list_images, false,
           METHOD_QUIET),
-    IMAGE(StreamImages, stream_images_request, stream_images_response, NULL, true, METHOD_QUIET),
+    IMAGE(StreamImages, stream_images_request, stream_images_response, on_stream_images, true,
+          METHOD_QUIET),
     IMAGE(ImageStatus, image_status_request, image_status_response, on_image_status, false,
           METHOD_QUIET),
     IMAGE(PullImage, pull_image_request, pull_image_response, on_pull_image, false, METHOD_EVENT),
@@ -160,9 +161,9 @@ static void log_outcome(const struct call *call, int result, nsec_t duration, co
     struct log_context context = log_context_set((struct log_context){0});
 
     context.rpc = NULL; /* the line begins with it */
-    if (result == 0 && !context.pod)
+    if (result == 0 && call->reply && !context.pod)
         context.pod = message_id(call->reply, "pod_sandbox_id");
-    if (result == 0 && !context.container)
+    if (result == 0 && call->reply && !context.container)
         context.container = message_id(call->reply, "container_id");
     (void)log_context_set(context);
     if (result < 0 && is_quiet(err->code))
@@ -192,6 +193,17 @@ static int run(struct call *call, const uint8_t *bytes, size_t len, struct err *
     return call->method->handle(call, err);
 }
 
+int call_send(struct call *call, const ProtobufCMessage *message, struct err *err)
+{
+    if (deadline_passed(call->caller.deadline))
+        return err_set(err, ERR_DEADLINE, "%s: the client's deadline has passed",
+                       call->method->name);
+    if (protobuf_c_message_get_packed_size(message) > WIRE_MESSAGE_MAX_BYTES)
+        return err_set(err, ERR_EXHAUSTED, "%s: message of more than %zu bytes", call->method->name,
+                       WIRE_MESSAGE_MAX_BYTES);
+    return call->send(call->send_arg, message, err);
+}
+
 int method_run(struct call *call, const uint8_t *bytes, size_t len, struct err *err)
 {
     struct log_context former = log_context_set((struct log_context){0});
@@ -199,7 +211,8 @@ int method_run(struct call *call, const uint8_t *bytes, size_t len, struct err *
     int result = run(call, bytes, len, err);
     nsec_t duration = clock_mono() - start;
 
-    if (result == 0 && protobuf_c_message_get_packed_size(call->reply) > WIRE_MESSAGE_MAX_BYTES)
+    if (result == 0 && call->reply &&
+        protobuf_c_message_get_packed_size(call->reply) > WIRE_MESSAGE_MAX_BYTES)
         result =
             err_set(err, ERR_EXHAUSTED, "reply of more than %zu bytes", WIRE_MESSAGE_MAX_BYTES);
     rpc_metrics_count((size_t)(call->method - methods), duration, result < 0);

@@ -19,10 +19,21 @@ struct call {
     struct caller caller;
     struct arena *arena; /* reply and request live here */
     const ProtobufCMessage *request;
-    ProtobufCMessage *reply; /* set by the handler */
+    ProtobufCMessage *reply; /* set by the handler; of a stream: stays NULL */
+    /* Of a stream: puts one message on the wire, see call_send(). */
+    int (*send)(void *arg, const ProtobufCMessage *message, struct err *err);
+    void *send_arg;
 };
 
-/** A handler: 0 and call->reply, or -1 and err. */
+/**
+ * call_send() - the next message of a stream. Blocks until the client has taken what went before
+ * (within WIRE_PATIENCE of call.c), so the handler never makes more than one message ahead.
+ * Errors: CANCELLED the client has gone, does not read, or the daemon stops; DEADLINE; EXHAUSTED
+ * the message is larger than a client accepts.
+ */
+int call_send(struct call *call, const ProtobufCMessage *message, struct err *err) MUST_CHECK;
+
+/** A handler: 0 and call->reply (a stream: after all of its call_send()), or -1 and err. */
 typedef int handler_fn(struct call *call, struct err *err);
 
 enum method_log {
@@ -46,7 +57,7 @@ extern const struct method methods[METHODS_N];
 const struct method *method_find(const char *path, size_t len);
 /**
  * method_run() - unpack, run the handler, log, count. call: daemon, method, caller and arena are
- * set. Returns: 0 and call->reply (in the arena), or -1.
+ * set, for a stream send too. Returns: 0 and call->reply (in the arena), or -1.
  */
 int method_run(struct call *call, const uint8_t *bytes, size_t len, struct err *err) MUST_CHECK;
 

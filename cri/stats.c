@@ -24,19 +24,12 @@ int on_container_stats(struct call *call, struct err *err)
 
 int on_list_container_stats(struct call *call, struct err *err)
 {
-    const Runtime__V1__ContainerStatsFilter *wanted =
-        REQUEST(call, Runtime__V1__ListContainerStatsRequest)->filter;
-    CLEANUP(filter_done) struct filter filter = {.list.state = -1};
+    CLEANUP(filter_done) struct filter filter;
     struct container_stats_view *views = NULL;
 
-    if (wanted) {
-        filter.list.id = wanted->id;
-        filter.list.pod_id = wanted->pod_sandbox_id;
-        if (spec_map(wanted->n_label_selector, MAP(wanted->label_selector), "filter.label_selector",
-                     &filter.labels, err) < 0)
-            return -1;
-        filter.list.labels = &filter.labels;
-    }
+    if (container_stats_filter_from_proto(
+            REQUEST(call, Runtime__V1__ListContainerStatsRequest)->filter, &filter, err) < 0)
+        return -1;
     size_t n = container_stats_list(call->daemon->engine, &filter.list, &views);
     Runtime__V1__ListContainerStatsResponse *reply = REPLY(
         call, Runtime__V1__ListContainerStatsResponse, runtime__v1__list_container_stats_response);
@@ -67,18 +60,12 @@ int on_pod_sandbox_stats(struct call *call, struct err *err)
 
 int on_list_pod_sandbox_stats(struct call *call, struct err *err)
 {
-    const Runtime__V1__PodSandboxStatsFilter *wanted =
-        REQUEST(call, Runtime__V1__ListPodSandboxStatsRequest)->filter;
-    CLEANUP(filter_done) struct filter filter = {.list.state = -1};
+    CLEANUP(filter_done) struct filter filter;
     struct pod_stats_view *views = NULL;
 
-    if (wanted) {
-        filter.list.id = wanted->id;
-        if (spec_map(wanted->n_label_selector, MAP(wanted->label_selector), "filter.label_selector",
-                     &filter.labels, err) < 0)
-            return -1;
-        filter.list.labels = &filter.labels;
-    }
+    if (pod_stats_filter_from_proto(REQUEST(call, Runtime__V1__ListPodSandboxStatsRequest)->filter,
+                                    &filter, err) < 0)
+        return -1;
     size_t n = pod_stats_list(call->daemon->engine, &filter.list, USAGE_PODS, &views);
     Runtime__V1__ListPodSandboxStatsResponse *reply =
         REPLY(call, Runtime__V1__ListPodSandboxStatsResponse,

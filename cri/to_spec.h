@@ -58,6 +58,11 @@ int pod_filter_from_proto(const Runtime__V1__PodSandboxFilter *proto, struct fil
 int container_filter_from_proto(const Runtime__V1__ContainerFilter *proto, struct filter *ret,
                                 struct err *err) MUST_CHECK;
 
+int container_stats_filter_from_proto(const Runtime__V1__ContainerStatsFilter *proto,
+                                      struct filter *ret, struct err *err) MUST_CHECK;
+int pod_stats_filter_from_proto(const Runtime__V1__PodSandboxStatsFilter *proto, struct filter *ret,
+                                struct err *err) MUST_CHECK;
+
 /* ------------------------------------------- for to_spec_pod.c and to_spec_container.c */
 
 /* Every map<string, string> of the API has entries of this shape. */

@@ -322,3 +322,28 @@ int container_filter_from_proto(const Runtime__V1__ContainerFilter *proto, struc
     ret->list.labels = &ret->labels;
     return 0;
 }
+
+int container_stats_filter_from_proto(const Runtime__V1__ContainerStatsFilter *proto,
+                                      struct filter *ret, struct err *err)
+{
+    *ret = (struct filter){.list.state = -1};
+    if (!proto)
+        return 0;
+    ret->list.id = proto->id;
+    ret->list.pod_id = proto->pod_sandbox_id;
+    ret->list.labels = &ret->labels;
+    return spec_map(proto->n_label_selector, MAP(proto->label_selector), "filter.label_selector",
+                    &ret->labels, err);
+}
+
+int pod_stats_filter_from_proto(const Runtime__V1__PodSandboxStatsFilter *proto, struct filter *ret,
+                                struct err *err)
+{
+    *ret = (struct filter){.list.state = -1};
+    if (!proto)
+        return 0;
+    ret->list.id = proto->id;
+    ret->list.labels = &ret->labels;
+    return spec_map(proto->n_label_selector, MAP(proto->label_selector), "filter.label_selector",
+                    &ret->labels, err);
+}
