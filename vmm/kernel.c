@@ -233,7 +233,7 @@ static int not_a_kernel(const struct head *h, struct err *err)
         return err_set(err, ERR_INVALID,
                        "kernel: is compressed: put it into the image uncompressed");
     if (begins_with(h, "#!", 2))
-        return err_set(err, ERR_INVALID, "kernel: is a script");
+        return err_set(err, ERR_INVALID, "kernel: is a script, not an ELF file or another kernel");
     if (begins_with(h, "QFI\xfb", 4))
         return err_set(err, ERR_INVALID, "kernel: is a disk image");
     if (h->len >= ARM64_MAGIC_AT + 4 && memcmp(h->b + ARM64_MAGIC_AT, "ARM\x64", 4) == 0)
