@@ -131,8 +131,11 @@ static int monitor_up(void *object, struct err *err)
     c->monitor = monitor;
     c->monitor_is_child = true;
     mutex_unlock(&engine->lock);
+    if (container_save_runtime(c, err) < 0 ||
+        (c->runtime->started && c->runtime->started(c, err) < 0))
+        return -1;
     stage_observe(STAGE_MONITOR, start);
-    return container_save_runtime(c, err);
+    return 0;
 }
 
 /* The workload first, by its cgroup; then the monitor ends by itself, or is ended. */

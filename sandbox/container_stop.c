@@ -38,6 +38,17 @@ static void send_signal(struct container *c, int sig)
         log_warn("container %s: signal %d: %s", c->id, sig, err.msg);
 }
 
+static void ask_to_end(struct container *c, deadline_t kill_at)
+{
+    struct err err = ERR_INIT;
+
+    if (!c->runtime->stop || !c->runtime->stop(c, kill_at, &err))
+        send_signal(c, c->stop_signal);
+    if (err.code)
+        log_warn("container %s: %s; it will be killed at the end of its grace period", c->id,
+                 err.msg);
+}
+
 /* RUNNING becomes STOPPING. Returns: whether this call did it. `kill_at` only ever comes nearer. */
 static bool begin(struct container *c, deadline_t kill_at)
 {
@@ -186,7 +197,7 @@ int container_stop(struct engine *engine, const char *id, nsec_t grace, const st
     if (wait_started(c, caller, err) < 0)
         return -1;
     if (begin(c, kill_at) && grace > 0)
-        send_signal(c, c->stop_signal);
+        ask_to_end(c, kill_at);
 
     int rc = wait_grace(c, caller, err);
 

@@ -25,6 +25,12 @@ struct runtime_ops {
      * which has zero for what stays. Errors: STATE: below what is in use. */
     int (*update)(struct container *c, bool running, const struct linux_resources *change,
                   struct err *err);
+    /** The workload's program runs: wait until it does what it is for. NULL: it does. On failure it
+     * is killed. */
+    int (*started)(struct container *c, struct err *err);
+    /** Ask the workload to end in a way of its own. Returns: false, nothing was done: it is to be
+     * sent its stop signal. NULL: the same. What went wrong goes into err. */
+    bool (*stop)(struct container *c, deadline_t deadline, struct err *err);
     /** The workload has ended: what the runtime keeps of it goes. */
     int (*cleanup)(struct container *c, struct err *err);
     /** One program in the container; NULL: not possible. */

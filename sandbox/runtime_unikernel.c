@@ -15,8 +15,8 @@
 
 #include "base/fs.h"
 #include "base/strbuf.h"
+#include "sandbox/guest_run.h"
 #include "sandbox/handlers.h"
-#include "sandbox/runtime.h"
 
 #define TAP_NAME           "tap0"
 #define GUEST_LINK_TIMEOUT (5 * NSEC_PER_SEC)
@@ -189,8 +189,10 @@ static int link_up(struct container *c, struct err *err)
         return 0;
     if (take_address(c, err) < 0)
         return -1;
-    if (guest_link_create(c->pod->netns, POD_IFNAME, TAP_NAME, c->jail_uid, false, &c->guest_link,
-                          err) < 0)
+    const struct vmm_driver *driver = guest_driver(c);
+
+    if (guest_link_create(c->pod->netns, POD_IFNAME, TAP_NAME, c->jail_uid,
+                          driver && driver->vnet_hdr, &c->guest_link, err) < 0)
         return -1;
     /* Else the VMM's exit would take the device down itself, and wait 20 ms for the kernel. Where
      * it cannot be set, that is all. */
@@ -284,60 +286,6 @@ static uint32_t guest_cpus(const struct linux_resources *r)
     return r->cpu_quota > 0 ? (uint32_t)((r->cpu_quota + period - 1) / period) : 0;
 }
 
-static int put_plan(struct container *c, const struct vmm_plan *plan, struct monitor_plan *m,
-                    struct err *err)
-{
-    struct engine *engine = c->engine;
-    autostrv char **dirs = cgroup_dirs(&engine->cgroups, c->cgroup);
-    int n;
-
-    n = monitor_fd(m, engine->vmm_netns_fd, false, err);
-    if (n < 0)
-        return -1;
-    monitor_field(m, "mode", "vmm");
-    monitor_field_int(m, "netns", n);
-    for (char *const *a = plan->argv; a && *a; a++)
-        monitor_field(m, "arg", *a);
-    for (char *const *e = plan->env; e && *e; e++)
-        monitor_field(m, "env", *e);
-    n = monitor_fd(m, plan->program_fd, false, err);
-    if (n < 0)
-        return -1;
-    monitor_field_int(m, "program_fd", n);
-    for (size_t i = 0; i < plan->n_fds; i++) {
-        char pair[32];
-
-        n = monitor_fd(m, plan->fds[i].from, false, err);
-        if (n < 0)
-            return -1;
-        (void)snprintf(pair, sizeof(pair), "%d:%d", n, plan->fds[i].to);
-        monitor_field(m, "fd", pair);
-    }
-    for (char *const *d = dirs; d && *d; d++)
-        monitor_field(m, "cgroup", *d);
-    monitor_field_int(m, "uid", plan->jail.uid);
-    monitor_field_int(m, "gid", plan->jail.gid);
-    if (plan->jail.nofile)
-        monitor_field_int(m, "nofile", (int64_t)plan->jail.nofile);
-    monitor_field_int(m, "fsize", (int64_t)plan->jail.fsize);
-    monitor_field_int(m, "new_pid_ns", plan->jail.new_pid_ns);
-    monitor_field_int(m, "stdin", c->spec->stdin_open);
-    monitor_field_int(m, "stdin_once", c->spec->stdin_once);
-    monitor_field_int(m, "oom_score_adj", oom_score_clamp(c->resources->r.oom_score_adj));
-    return 0;
-}
-
-static int limit(struct container *c, const struct vmm_jail *jail, struct err *err)
-{
-    struct linux_resources r = c->resources->r; /* its strings are borrowed */
-
-    r.memory_limit = (int64_t)jail->memory_max;
-    r.memory_swap_limit = r.memory_limit;
-    if (cgroup_enter_limited(&c->engine->cgroups, c->cgroup, &r, err) < 0)
-        return -1;
-    return cgroup_limit(&c->engine->cgroups, c->cgroup, &r, jail->pids_max, err);
-}
-
 /* The guest's memory is what it was started with: a limit moves around it. */
 static int memory_of_vmm(const struct container *c, int64_t limit, int64_t *ret, struct err *err)
 {
@@ -372,24 +320,6 @@ static int update(struct container *c, bool running, const struct linux_resource
     return cgroup_limit(&c->engine->cgroups, c->cgroup, &r, 0, err);
 }
 
-/* Monitor and plan share descriptors: the monitor's copies are made here, so that the plan may end
- * first. */
-static int own_fds(struct monitor_plan *m, struct err *err)
-{
-    for (size_t i = 0; i < m->n_fds; i++) {
-        if (m->fds[i].own)
-            continue;
-
-        int fd = fcntl(m->fds[i].fd, F_DUPFD_CLOEXEC, 3);
-
-        if (fd < 0)
-            return err_sys(err, "duplicate a descriptor");
-        m->fds[i].fd = fd;
-        m->fds[i].own = true;
-    }
-    return 0;
-}
-
 static int plan_and_put(struct container *c, const struct vmm_spec *spec, struct monitor_plan *m,
                         struct err *err)
 {
@@ -402,9 +332,7 @@ static int plan_and_put(struct container *c, const struct vmm_spec *spec, struct
     c->guest_overhead =
         plan.jail.memory_max > plan.guest_memory ? plan.jail.memory_max - plan.guest_memory : 0;
 
-    int rc = limit(c, &plan.jail, err) < 0 || put_plan(c, &plan, m, err) < 0 || own_fds(m, err) < 0
-                 ? -1
-                 : 0;
+    int rc = guest_put(c, &plan, m, err);
 
     vmm_plan_done(&plan);
     return rc;
@@ -425,7 +353,8 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
 {
     const struct image *image = container_image(c, err);
     autofree struct cni_result *network = XNEW(struct cni_result);
-    autofd int kernel = -1, initrd = -1, disk = -1;
+    const struct vmm_driver *driver = guest_driver(c);
+    autofd int kernel = -1, initrd = -1, disk = -1, control = -1, record = -1;
     autostrv char **args = NULL, **env = NULL;
     struct vmm_net net;
     struct vmm_block block;
@@ -435,6 +364,10 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
     if ((kernel = open_image_file(c, "kernel", c->guest->binary, err)) < 0 ||
         (*c->guest->initrd && (initrd = open_image_file(c, "initrd", c->guest->initrd, err)) < 0) ||
         (count_devices(c->guest, GUEST_BLOCK) && (disk = open_block(c, &block, err)) < 0))
+        return -1;
+    if (driver && driver->control == VMM_CONTROL_LISTENER && (control = guest_listen(c, err)) < 0)
+        return -1;
+    if (driver && driver->explain_record && (record = guest_record_open(c, err)) < 0)
         return -1;
     args = guest_args(c, image);
     mutex_lock(&c->engine->lock);
@@ -457,6 +390,8 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
         .n_nets = count_devices(c->guest, GUEST_NET),
         .blocks = &block,
         .n_blocks = disk >= 0,
+        .control_fd = control,
+        .record_fd = record,
     };
     int rc = plan_and_put(c, &spec, m, err);
 
@@ -475,11 +410,26 @@ static int cleanup(struct container *c, struct err *err)
 static void explain(struct container *c, bool exited, int code, int *exit_code, const char **reason,
                     const char **message)
 {
-    const struct vmm_handler *h = vmm_handler_find(c->engine->vmm, c->runtime_name, c->guest, NULL);
+    const struct vmm_driver *driver = guest_driver(c);
 
     *exit_code = exited ? code : 128 + code;
-    if (h && vmm_handler_driver(h)->explain)
-        vmm_handler_driver(h)->explain(exited, code, exit_code, reason, message);
+    if (driver && driver->explain_record) {
+        autofree char *record = guest_record_read(c);
+
+        driver->explain_record(record ? record : "", exited, code, exit_code, reason, message);
+    } else if (driver && driver->explain) {
+        driver->explain(exited, code, exit_code, reason, message);
+    }
+}
+
+static bool stop(struct container *c, deadline_t deadline, struct err *err)
+{
+    const struct vmm_driver *driver = guest_driver(c);
+
+    if (!driver || driver->stop != VMM_STOP_CONTROL)
+        return false;
+    guest_stop(c, deadline, err);
+    return true;
 }
 
 const struct runtime_ops runtime_unikernel = {
@@ -489,6 +439,8 @@ const struct runtime_ops runtime_unikernel = {
     .link = link_up,
     .unlink = link_down,
     .launch = launch,
+    .started = guest_started,
+    .stop = stop,
     .update = update,
     .cleanup = cleanup,
     .explain = explain,

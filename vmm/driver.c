@@ -33,6 +33,14 @@ const struct option vmm_options[] = {
     {"vmm.uid_count", OPTION_INT, AT(uid_count), "100000", 1, 1 << 30, "how many there are"},
     {"vmm.memory_overhead", OPTION_BYTES, AT(memory_overhead), "8MiB", 1 << 20, INT64_C(1) << 40,
      "what a VMM's cgroup may hold beside the memory of its guest"},
+    {"vmm.ready_timeout", OPTION_SECONDS, AT(ready_timeout), "30", 1, 600,
+     "from the start of a VMM that has an API until it says that its guest runs"},
+    {"vmm.qemu_program", OPTION_STRING, AT(qemu_program), "", 0, 0,
+     "program of the driver qemu; empty: qemu-system-x86_64 in PATH"},
+    {"vmm.qemu_machine", OPTION_STRING, AT(qemu_machine), "auto", 0, 0,
+     "\"q35\" or \"microvm\"; \"auto\": q35"},
+    {"vmm.qemu_accel", OPTION_STRING, AT(qemu_accel), "auto", 0, 0,
+     "\"kvm\", \"tcg\" (emulation), or \"auto\": kvm where a guest could use it"},
 };
 const size_t vmm_options_n = ARRAY_SIZE(vmm_options);
 
@@ -149,6 +157,19 @@ const struct vmm_handler *vmm_handler_find(struct vmm *vmm, const char *name,
     return handler;
 }
 
+const struct vmm_driver *vmm_driver_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+        if (str_eq(drivers[i]->name, name))
+            return drivers[i];
+    return NULL;
+}
+
+nsec_t vmm_ready_timeout(const struct vmm *vmm)
+{
+    return vmm->config->ready_timeout;
+}
+
 const struct vmm_driver *vmm_handler_driver(const struct vmm_handler *handler)
 {
     return handler->driver;
@@ -230,7 +251,7 @@ int vmm_plan(const struct vmm_handler *handler, const struct vmm_spec *spec, uin
         goto fail;
     if (!ret->env)
         ret->env = xcalloc(1, sizeof(char *));
-    jail_fill(vmm->config, jail_uid, ret->guest_memory, ret->jail.fsize, &ret->jail);
+    jail_fill(vmm->config, jail_uid, ret);
     metric_add(&vmm_metric_plans, 1);
     return 0;
 fail:

@@ -11,18 +11,18 @@
        */
 #define NOFILE_MAX 64
 
-void jail_fill(const struct vmm_config *config, uint32_t uid, uint64_t guest_memory,
-               uint64_t file_bytes, struct vmm_jail *ret)
+void jail_fill(const struct vmm_config *config, uint32_t uid, struct vmm_plan *plan)
 {
-    *ret = (struct vmm_jail){
-        .uid = uid,
-        .gid = uid,
-        .memory_max = guest_memory + config->memory_overhead,
-        .pids_max = PIDS_MAX,
-        .nofile = NOFILE_MAX,
-        .fsize = file_bytes,
-        .new_pid_ns = true,
-    };
+    struct vmm_jail *jail = &plan->jail;
+
+    jail->uid = jail->gid = uid;
+    jail->memory_max =
+        plan->guest_memory + (plan->overhead ? plan->overhead : config->memory_overhead);
+    if (jail->pids_max == 0)
+        jail->pids_max = PIDS_MAX;
+    if (jail->nofile == 0)
+        jail->nofile = NOFILE_MAX;
+    jail->new_pid_ns = true;
 }
 
 void vmm_jail_uids(const struct vmm *vmm, uint32_t *ret_first, uint32_t *ret_count)

@@ -78,10 +78,8 @@ const char *kernel_kind_name(const struct guest *guest);
 
 /* ---- jail.c */
 
-/** jail_fill() - the jail of a VMM whose guest has `guest_memory` bytes; writes may reach
- * `file_bytes` into a file. */
-void jail_fill(const struct vmm_config *config, uint32_t uid, uint64_t guest_memory,
-               uint64_t file_bytes, struct vmm_jail *ret);
+/** jail_fill() - the jail of a planned VMM; what its driver has set in it already stays. */
+void jail_fill(const struct vmm_config *config, uint32_t uid, struct vmm_plan *plan);
 
 /* ---- driver.c */
 

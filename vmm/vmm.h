@@ -170,6 +170,8 @@ struct vmm_spec {
     const struct vmm_storage *storage; /* NULL: as if all were 0 */
     int control_fd;      /* listening unix socket for the VMM's API when the driver's control is
                             VMM_CONTROL_LISTENER; -1 none */
+    int record_fd;       /* an empty file in which the VMM may tell how its guest ended, when the
+                            driver has explain_record; -1 none */
     const char *workdir; /* for guests that can change into it; "" none */
 };
 
@@ -276,6 +278,10 @@ struct vmm_driver {
      * guest's own code. */
     void (*explain)(int exited, int code, int *ret_exit_code, const char **ret_reason,
                     const char **ret_message);
+    /** The same for a VMM that writes to vmm_spec.record_fd: `record` is what stands there, a
+     * bounded text that nobody vouches for. Used instead of explain where there is one. */
+    void (*explain_record)(const char *record, int exited, int code, int *ret_exit_code,
+                           const char **ret_reason, const char **ret_message);
 };
 
 struct vmm_config {
@@ -283,6 +289,10 @@ struct vmm_config {
     uint64_t default_memory;
     int64_t uid_first, uid_count; /* unique uids for jails */
     uint64_t memory_overhead;
+    nsec_t ready_timeout; /* from a VMM's start until its API says that the guest runs */
+    char *qemu_program;   /* "" = qemu-system-ARCH in PATH */
+    char *qemu_machine;   /* "q35" or "microvm"; "auto": by the guest */
+    char *qemu_accel;     /* "auto", "kvm" or "tcg" */
 };
 extern const struct option vmm_options[];
 extern const size_t vmm_options_n;
@@ -304,6 +314,9 @@ void vmm_jail_uids(const struct vmm *vmm, uint32_t *ret_first, uint32_t *ret_cou
  */
 const struct vmm_handler *vmm_handler_find(struct vmm *vmm, const char *name,
                                            const struct guest *guest, struct err *err);
+/** vmm_driver_find() - by name; NULL: there is none. Says nothing of what the host has. */
+const struct vmm_driver *vmm_driver_find(const char *name);
+nsec_t vmm_ready_timeout(const struct vmm *vmm);
 const struct vmm_driver *vmm_handler_driver(const struct vmm_handler *handler);
 /** vmm_driver_names() - NULL terminated, static. */
 const char *const *vmm_driver_names(void);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * guest_run - what running a VMM takes beside its plan: the plan put into the monitor's words
+ * (guest_put.c), and the way to the VMM's API (guest_control.c).
+ *
+ * The VMM is hostile: its socket may be anything, its answers anything, its file of how the guest
+ * ended anything.
+ */
+#ifndef UNICRI_SANDBOX_GUEST_RUN_H
+#define UNICRI_SANDBOX_GUEST_RUN_H
+
+#include "sandbox/runtime.h"
+
+/** guest_put() - limits of the container's cgroup, and the plan in the monitor's words; the
+ * monitor's plan gets copies of all descriptors. Errors: EXHAUSTED. */
+int guest_put(struct container *c, const struct vmm_plan *plan, struct monitor_plan *m,
+              struct err *err) MUST_CHECK;
+
+/** guest_driver() - by c->runtime_name; NULL when this build has it no more. */
+const struct vmm_driver *guest_driver(const struct container *c);
+/** guest_listen() - the socket on which the VMM will take its one client, in the container's run
+ * directory; the one of an earlier attempt goes. Returns: fd or -1. */
+int guest_listen(const struct container *c, struct err *err);
+/** guest_record_open() - the file in which the VMM tells how its guest ended, empty, the jail's
+ * own. Returns: fd or -1. */
+int guest_record_open(const struct container *c, struct err *err);
+/** guest_record_read() - what stands there, a bounded part of it; owned; NULL when there is none.
+ */
+char *guest_record_read(const struct container *c);
+/** guest_started() - runtime_ops.started: wait until the VMM's API says that the guest runs.
+ * Errors: those of vmm_driver.ready; the VMM's last words when it has ended. */
+int guest_started(struct container *c, struct err *err) MUST_CHECK;
+/** guest_stop() - runtime_ops.stop: ask the guest to shut down; only err tells of a failure: no
+ * signal would do better. */
+void guest_stop(struct container *c, deadline_t deadline, struct err *err);
+
+#endif
