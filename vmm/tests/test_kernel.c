@@ -214,7 +214,8 @@ static void linux_make(uint8_t *b, size_t len)
     b[0x1f1] = 1;
     put16(b, 0x1f4, (unsigned)((len - 1024) / 16));
     put16(b, 0x1fe, 0xaa55);
-    memcpy(b + 0x202, "HdrS", 4);
+    put16(b, 0x202, 'H' | 'd' << 8);
+    put16(b, 0x204, 'r' | 'S' << 8);
     put16(b, 0x206, 0x20f);
     b[0x211] = 1;
     put16(b, 0x236, 1);
@@ -249,7 +250,7 @@ static void linux_images(void **state)
 
 static void no_kernels(void **state)
 {
-    char arm[64] = {0};
+    const char arm[64] = {[56] = 'A', 'R', 'M', '\x64'};
 
     (void)state;
     assert_err(probe("", 0), err, ERR_INVALID, "is an empty file");
@@ -257,7 +258,6 @@ static void no_kernels(void **state)
     assert_err(probe("\x1f\x8b\x08", 3), err, ERR_INVALID, "is compressed");
     assert_err(probe("QFI\xfb", 4), err, ERR_INVALID, "is a disk image");
     assert_err(probe("hello", 5), err, ERR_INVALID, "is no ELF file");
-    memcpy(arm + 56, "ARM\x64", 4);
     assert_err(probe(arm, sizeof(arm)), err, ERR_UNSUPPORTED, "is a Linux kernel for aarch64");
     assert_int_equal(guest.kernel, KERNEL_UNKNOWN);
 }
