@@ -81,6 +81,15 @@ int on_remove_container(struct call *call, struct err *err)
     return 0;
 }
 
+/* The image that an image volume is of, where it is still known. */
+static void name_volume(struct call *call, Runtime__V1__ImageSpec *spec)
+{
+    autoimage *image = spec ? imagestore_find(call->daemon->images, spec->image, NULL) : NULL;
+
+    if (image)
+        spec->image_ref = arena_text(call->arena, image->id);
+}
+
 int on_container_status(struct call *call, struct err *err)
 {
     const Runtime__V1__ContainerStatusRequest *request =
@@ -95,6 +104,8 @@ int on_container_status(struct call *call, struct err *err)
     Runtime__V1__ContainerStatusResponse *reply =
         REPLY(call, Runtime__V1__ContainerStatusResponse, runtime__v1__container_status_response);
     reply->status = container_status_to_proto(call->arena, &view, image);
+    for (size_t i = 0; i < reply->status->n_mounts; i++)
+        name_volume(call, reply->status->mounts[i]->image);
     if (request->verbose)
         reply->info = proto_map_one(
             call->arena, "info", container_info_to_proto(call->arena, &view),

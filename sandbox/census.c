@@ -14,6 +14,7 @@
 #include "sandbox/exits.h"
 #include "sandbox/monitor_client.h"
 #include "sandbox/network.h"
+#include "sandbox/volumes.h"
 
 #define MOUNTINFO_MAX_BYTES (64 * 1024 * 1024)
 
@@ -85,7 +86,7 @@ static int clear_rootfs(struct engine *engine, const char *id, struct err *err)
 {
     autofree char *dir = path_join(engine->rootfs_dir, id);
 
-    if (rootfs_unmount(engine->images, dir, err) < 0)
+    if (volumes_unmount(engine, dir, err) < 0 || rootfs_unmount(engine->images, dir, err) < 0)
         return -1;
     return fs_remove_tree(AT_FDCWD, dir, err);
 }

@@ -55,6 +55,7 @@ struct container {
     uint64_t guest_memory, guest_overhead; /* of the VMM's cgroup; 0: not known */
     bool update_pending; /* the row is ahead of the cgroup: see container_update.c */
     bool in_table;
+    bool volume_failed; /* why its creation failed */
     TAILQ_ENTRY(container) link;
 };
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "sandbox/runtime.h"
+#include "sandbox/volumes.h"
 
 #define LOG_PATH_MAX_BYTES 4096
 
@@ -150,7 +151,7 @@ static int prepare(struct container *c, struct err *err)
         resources_check(&c->engine->cgroups, &c->spec->resources, err) < 0 ||
         runtime_choose(c, err) < 0 || c->runtime->check(c, err) < 0)
         return err_wrap(err, "create container '%s'", c->spec->name);
-    return 0;
+    return volumes_check(c, err) < 0 ? err_wrap(err, VOLUME_FAILED) : 0;
 }
 
 static void roll_back(struct container *c)
@@ -181,6 +182,8 @@ static int build(struct pod *pod, const char *hash, char *text, char *ret_id, st
     if (steps_up(&container_steps, c, &c->step, container_step_created(), err) < 0 ||
         container_move(c, CONTAINER_CREATED, err) < 0) {
         engine_out_of_space(pod->engine, err);
+        if (c->volume_failed)
+            (void)err_wrap(err, VOLUME_FAILED);
         roll_back(c);
         return -1;
     }

@@ -13,6 +13,7 @@
 #include "base/strbuf.h"
 #include "sandbox/exits.h"
 #include "sandbox/runtime.h"
+#include "sandbox/volumes.h"
 
 static int directory_up(void *object, struct err *err)
 {
@@ -38,7 +39,7 @@ static int rootfs_up(void *object, struct err *err)
     struct container *c = object;
     nsec_t start = clock_mono();
 
-    if (c->runtime->rootfs(c, err) < 0)
+    if (c->runtime->rootfs(c, err) < 0 || volumes_mount(c, err) < 0)
         return -1;
     stage_observe(STAGE_ROOTFS, start);
     return 0;
@@ -48,6 +49,8 @@ static int rootfs_down(void *object, struct err *err)
 {
     struct container *c = object;
 
+    if (volumes_unmount(c->engine, c->rootfs_dir, err) < 0)
+        return -1;
     return rootfs_unmount(c->engine->images, c->rootfs_dir, err);
 }
 

@@ -197,10 +197,12 @@ static char *resolve_source(const struct mount_spec *m, struct err *err)
     return xstrdup(real);
 }
 
-static int add_requested(const struct mount_spec *m, json_t *out, struct err *err)
+/* @volume: the source of an image volume, else NULL. */
+static int add_requested(const struct mount_spec *m, const char *volume, json_t *out,
+                         struct err *err)
 {
     static const char *const propagation[] = {"rprivate", "rslave", "rshared"};
-    autofree char *source = resolve_source(m, err);
+    autofree char *source = volume ? xstrdup(volume) : resolve_source(m, err);
     autostrbuf options = STRBUF_INIT;
 
     if (!source || check_propagation(m, source, err) < 0)
@@ -249,7 +251,9 @@ int oci_mounts(const struct oci_input *in, json_t **ret, bool *ret_shared, bool 
     for (size_t i = 0; i < in->spec->n_mounts; i++) {
         const struct mount_spec *m = &in->spec->mounts[i];
 
-        if (add_requested(m, list, err) < 0)
+        const char *volume = in->volumes && *m->image ? in->volumes[i] : NULL;
+
+        if (add_requested(m, volume, list, err) < 0)
             return -1;
         *ret_shared = *ret_shared || m->propagation == MOUNT_BIDIRECTIONAL;
         *ret_slave = *ret_slave || m->propagation == MOUNT_HOST_TO_CONTAINER;

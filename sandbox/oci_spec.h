@@ -22,6 +22,7 @@ struct oci_input {
     const struct user *user;
     const struct cgroups *cgroups;
     const char *cgroup;
+    char *const *volumes;           /* sources of the request's mounts that are image volumes */
     const char *pod_dir;            /* resolv.conf, hostname, hosts, shm */
     const char *netns;              /* "" the node's */
     const char *pidns;              /* path, "" = by ns.pid: a new one or the node's */

@@ -15,6 +15,7 @@
 #include "sandbox/oci_spec.h"
 #include "sandbox/runtime.h"
 #include "sandbox/security.h"
+#include "sandbox/volumes.h"
 
 #define DEFAULT_PATH      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define DELETE_OUTPUT_MAX (64 * 1024)
@@ -144,7 +145,7 @@ static int build_config(struct container *c, const struct user *user, const char
                         struct err *err)
 {
     autostrv char **argv = container_args(c->spec, &c->image->config);
-    autostrv char **env = NULL, **caps = NULL, **ambient = NULL;
+    autostrv char **env = NULL, **caps = NULL, **ambient = NULL, **volumes = NULL;
     autofree char *apparmor = NULL, *pidns = NULL, *selinux = selinux_label(&c->spec->selinux);
     autojson *seccomp = NULL;
     const char *cwd = *c->spec->working_dir ? c->spec->working_dir : c->image->config.working_dir;
@@ -152,7 +153,8 @@ static int build_config(struct container *c, const struct user *user, const char
     if (make_env(c, &env, err) < 0 || capability_names(c->spec, &caps, err) < 0 ||
         capability_ambient(c->spec, &ambient, err) < 0 ||
         apparmor_profile(c->spec, &apparmor, err) < 0 ||
-        seccomp_profile(c->spec, caps, &seccomp, err) < 0 || pid_namespace(c, &pidns, err) < 0)
+        seccomp_profile(c->spec, caps, &seccomp, err) < 0 || pid_namespace(c, &pidns, err) < 0 ||
+        volume_sources(c, &volumes, err) < 0)
         return -1;
 
     struct oci_input in = {
@@ -167,6 +169,7 @@ static int build_config(struct container *c, const struct user *user, const char
         .user = user,
         .cgroups = &c->engine->cgroups,
         .cgroup = c->cgroup,
+        .volumes = volumes,
         .pod_dir = c->pod->dir,
         .netns = c->pod->netns,
         .pidns = pidns,

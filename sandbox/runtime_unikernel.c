@@ -50,6 +50,12 @@ static int check_request(const struct container *c, struct err *err)
         return err_set(err, ERR_UNSUPPORTED, "a unikernel cannot be given devices of the node");
     if (spec->privileged)
         return err_set(err, ERR_INVALID, "a unikernel cannot be privileged");
+    for (size_t i = 0; i < spec->n_mounts; i++)
+        if (*spec->mounts[i].image)
+            return err_set(err, ERR_UNSUPPORTED,
+                           "mount '%s': a unikernel cannot be given an image volume; put its files "
+                           "into the guest's own image",
+                           spec->mounts[i].container_path);
     if (spec->ns.pid == NS_TARGET)
         return err_set(err, ERR_INVALID,
                        "a unikernel has no processes to share with container '%s'",
