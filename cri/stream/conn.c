@@ -107,7 +107,10 @@ static void on_timer(uv_timer_t *h)
     if (c->state == CONN_OPEN)
         log_info("streaming: %s", c->ready ? "a session was idle for too long; ended"
                                            : "a client did not open its streams in time; ended");
-    conn_abort(c);
+    if (c->state == CONN_OPEN && c->ready && c->ops && c->ops->idle)
+        c->ops->idle(c->session);
+    if (c->state != CONN_LINGER || c->deadline <= now)
+        conn_abort(c);
 }
 
 static void set_deadline(struct conn *c, uint64_t ms)

@@ -38,6 +38,7 @@ struct session_ops {
     void (*reset)(void *session, uint32_t channel);
     void (*drained)(void *session); /* the client takes bytes again */
     bool (*full)(void *session);    /* nothing more shall be read from the client now */
+    void (*idle)(void *session);    /* for too long: tell the client and finish; may be NULL */
     void (*gone)(void *session);    /* let go of everything that is not memory */
     void (*free)(void *session);    /* later, when all tasks are done */
 };

@@ -133,6 +133,7 @@ const struct session_ops remote_session = {
     .reset = reset,
     .drained = drained,
     .full = full,
+    .idle = remote_idle,
     .gone = gone,
     .free = remote_free,
 };

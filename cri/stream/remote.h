@@ -79,6 +79,8 @@ void remote_sources(struct remote *r);
 void remote_end_command(struct remote *r, bool kill);
 /** remote_tell_and_finish() - the status for the client, then the end of the session. */
 void remote_tell_and_finish(struct remote *r);
+/** remote_idle() - the same with the idle timeout as the reason; a session_op. */
+void remote_idle(void *session);
 /* fdio_events of where output comes from. */
 void remote_on_out(void *arg, const char *data, size_t len);
 void remote_on_err(void *arg, const char *data, size_t len);

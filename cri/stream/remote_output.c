@@ -4,9 +4,9 @@
 
 #include "cri/stream/remote.h"
 
-void remote_tell_and_finish(struct remote *r)
+static void tell_and_finish(struct remote *r, const char *error, int code)
 {
-    autofree char *text = remote_status(r->version, r->failed ? r->why.msg : NULL, r->exit_code);
+    autofree char *text = remote_status(r->version, error, code);
 
     if (*text)
         conn_send(r->c, r->channel[ROLE_STATUS], text, strlen(text));
@@ -14,6 +14,17 @@ void remote_tell_and_finish(struct remote *r)
         if (r->has[role] && role != ROLE_IN && role != ROLE_RESIZE)
             conn_send_end(r->c, r->channel[role]);
     conn_finish(r->c);
+}
+
+void remote_tell_and_finish(struct remote *r)
+{
+    tell_and_finish(r, r->failed ? r->why.msg : NULL, r->exit_code);
+}
+
+/* Clients take a connection that just ends for success. A task may be writing `why` now. */
+void remote_idle(void *session)
+{
+    tell_and_finish(session, "nothing was said for longer than streaming.idle_timeout allows", 0);
 }
 
 void remote_sources(struct remote *r)

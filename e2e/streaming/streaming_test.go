@@ -27,7 +27,8 @@ import (
 	h "unicri.dev/e2e/harness"
 )
 
-const bulk = 20 << 20
+// bulk is how much goes each way.
+var bulk = full(20, 100) << 20
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
@@ -101,7 +102,7 @@ func TestExec(t *testing.T) {
 			u = execURL(t, c, false, true, "cat")
 			err = run(t, executor(t, kind, u), remotecommand.StreamOptions{Stdin: bytes.NewReader(data), Stdout: &out, Stderr: &errout}, 60*time.Second)
 			if err != nil || sha256.Sum256(out.Bytes()) != sha256.Sum256(data) {
-				t.Errorf("20 MB there and back: %v, %d bytes", err, out.Len())
+				t.Errorf("bulk there and back: %v, %d bytes", err, out.Len())
 			}
 
 			// Input that stays open does not keep a command, nor does a child that holds its output.
