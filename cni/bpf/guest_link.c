@@ -10,7 +10,7 @@
  *   stack, a frame that both must see (ARP, ND, groups, ICMP errors) goes to both, all others go to
  *   the guest.
  * - from_guest, ingress of the tap: out of the pod's interface. What answers a local client goes
- *   back to it.
+ *   back to it. A guest is no router and in no VLAN: such frames are dropped.
  * - from_lo, egress of lo: a local client that talks to the pod's own address where no local socket
  *   listens is talking to the guest. Its source becomes PEER4 or PEER6, since a guest throws away
  *   what comes from its own address, and from_guest turns the answers back.
@@ -48,6 +48,8 @@
 #define IPPROTO_ICMPV6 58
 #define ICMP_ECHO      8
 #define ICMPV6_ECHO    128
+#define ND_ROUTER_AD   134
+#define ND_REDIRECT    137
 #define NEXT_HOP       0
 #define NEXT_ROUTING   43
 #define NEXT_FRAGMENT  44
@@ -395,12 +397,27 @@ static __always_inline int answer_client(struct __sk_buff *skb)
     return bpf_redirect(LO_IFINDEX, BPF_F_INGRESS);
 }
 
+/* A tag would lead into another network; a router's messages would lead the neighbours astray. */
+static __always_inline int not_a_hosts(struct __sk_buff *skb)
+{
+    struct frame f = {0};
+
+    if (skb->vlan_present || skb->protocol == bpf_htons(ETH_P_8021Q) ||
+        skb->protocol == bpf_htons(ETH_P_8021AD))
+        return 1;
+    if (skb->protocol != bpf_htons(ETH_P_IPV6) || parse(skb, &f) < 0)
+        return 0;
+    return f.proto == IPPROTO_ICMPV6 && (f.icmp == ND_ROUTER_AD || f.icmp == ND_REDIRECT);
+}
+
 SEC("tc/from_guest")
 int from_guest(struct __sk_buff *skb)
 {
     __u32 pod = skb->tc_classid & 0xffff;
     int act;
 
+    if (not_a_hosts(skb))
+        return TC_ACT_SHOT;
     if (skb->protocol == bpf_htons(ETH_P_ARP))
         act = answer_arp(skb);
     else
