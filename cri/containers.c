@@ -4,6 +4,9 @@
 #include "base/id.h"
 #include "cri/handlers.h"
 
+/* In a verbose status, beside the request itself: a larger one is left out. */
+#define RUNTIME_SPEC_MAX_BYTES ((size_t)4 * 1024 * 1024)
+
 /* A container gets no more than its pod was granted. */
 static int fits_pod(struct call *call, const struct container_spec *spec, struct err *err)
 {
@@ -106,10 +109,15 @@ int on_container_status(struct call *call, struct err *err)
     reply->status = container_status_to_proto(call->arena, &view, image);
     for (size_t i = 0; i < reply->status->n_mounts; i++)
         name_volume(call, reply->status->mounts[i]->image);
-    if (request->verbose)
-        reply->info = proto_map_one(
-            call->arena, "info", container_info_to_proto(call->arena, &view),
-            &runtime__v1__container_status_response__info_entry__descriptor, &reply->n_info);
+    if (!request->verbose)
+        return 0;
+
+    autofree char *spec =
+        container_runtime_spec(call->daemon->engine, view.id, RUNTIME_SPEC_MAX_BYTES);
+
+    reply->info = proto_map_one(
+        call->arena, "info", container_info_to_proto(call->arena, &view, spec),
+        &runtime__v1__container_status_response__info_entry__descriptor, &reply->n_info);
     return 0;
 }
 

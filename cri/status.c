@@ -155,6 +155,7 @@ int on_status(struct call *call, struct err *err)
     reply->features =
         PROTO_NEW(call->arena, Runtime__V1__RuntimeFeatures, runtime__v1__runtime_features);
     reply->features->supplemental_groups_policy = true;
+    reply->features->mount_options = true;
     if (REQUEST(call, Runtime__V1__StatusRequest)->verbose)
         verbose_info(call, reply);
     return 0;

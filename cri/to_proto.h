@@ -38,7 +38,8 @@ Runtime__V1__ContainerStats *container_stats_to_proto(struct arena *arena,
                                                       const struct container_stats_view *view);
 Runtime__V1__PodSandboxStats *pod_stats_to_proto(struct arena *arena,
                                                  const struct pod_stats_view *view);
-char *container_info_to_proto(struct arena *arena, const struct container_view *view);
+char *container_info_to_proto(struct arena *arena, const struct container_view *view,
+                              const char *runtime_spec);
 
 Runtime__V1__Image *image_to_proto(struct arena *arena, const struct image *image);
 char *image_info_to_proto(struct arena *arena, const struct image *image);

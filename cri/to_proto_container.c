@@ -160,16 +160,44 @@ Runtime__V1__ContainerStatus *container_status_to_proto(struct arena *arena,
     return new;
 }
 
-char *container_info_to_proto(struct arena *arena, const struct container_view *view)
+/* The request as it is kept, with the names that clients of other runtimes look for. */
+static json_t *config_json(const struct container_view *view)
+{
+    const struct container_spec *spec = view->spec;
+    autofree char *text = container_spec_write(spec);
+    json_t *config = json_loads(text, 0, NULL), *metadata_json = json_object(),
+           *image = json_object();
+
+    if (!config)
+        config = json_object();
+    json_put_string(metadata_json, "name", spec->name);
+    json_put_int(metadata_json, "attempt", spec->attempt);
+    json_put_string(image, "image", spec->image);
+    json_put_string(image, "user_specified_image", spec->user_specified_image);
+    json_put(config, "metadata", metadata_json);
+    json_put(config, "image", image);
+    return config;
+}
+
+char *container_info_to_proto(struct arena *arena, const struct container_view *view,
+                              const char *runtime_spec)
 {
     autojson *info = json_object();
+    json_t *spec = runtime_spec ? json_loads(runtime_spec, 0, NULL) : NULL;
 
     json_put_string(info, "sandboxID", view->pod_id);
-    json_put_int(info, "pid", view->pid);
+    json_put(info, "pid", json_integer(view->pid));
+    json_put(info, "removing", json_boolean(view->state == CONTAINER_REMOVING));
+    json_put_string(info, "snapshotKey", view->id);
+    json_put_string(info, "snapshotter", "overlayfs");
+    json_put_string(info, "runtimeType", view->runtime);
     json_put_string(info, "runtime", view->runtime);
     json_put_string(info, "image", view->spec->image);
     json_put_string(info, "imageID", view->image_id);
     json_put_bool(info, "privileged", view->spec->privileged);
+    json_put(info, "config", config_json(view));
+    if (spec)
+        json_put(info, "runtimeSpec", spec);
     autofree char *text = json_text(info);
     return arena_text(arena, text);
 }

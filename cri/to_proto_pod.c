@@ -91,6 +91,22 @@ Runtime__V1__PodSandboxStatus *pod_status_to_proto(struct arena *arena, const st
     return new;
 }
 
+/* The request as it is kept, with the names that clients of other runtimes look for. */
+static json_t *config_json(const struct pod_spec *spec)
+{
+    autofree char *text = pod_spec_write(spec);
+    json_t *config = json_loads(text, 0, NULL), *metadata_json = json_object();
+
+    if (!config)
+        config = json_object();
+    json_put_string(metadata_json, "name", spec->name);
+    json_put_string(metadata_json, "namespace", spec->namespace_);
+    json_put_string(metadata_json, "uid", spec->uid);
+    json_put_int(metadata_json, "attempt", spec->attempt);
+    json_put(config, "metadata", metadata_json);
+    return config;
+}
+
 char *pod_info_to_proto(struct arena *arena, const struct pod_view *view)
 {
     static const char *const names[] = {[POD_CREATING] = "creating",
@@ -102,9 +118,11 @@ char *pod_info_to_proto(struct arena *arena, const struct pod_view *view)
 
     json_put_string(info, "state", names[view->state]);
     json_put_string(info, "handler", view->handler);
+    json_put_string(info, "runtimeHandler", view->spec->handler);
     json_put_string(info, "netns", view->netns);
     json_put_string(info, "cgroup", view->cgroup);
-    json_put_int(info, "pid", view->init_pid);
+    json_put(info, "pid", json_integer(view->init_pid));
+    json_put(info, "config", config_json(view->spec));
     autofree char *text = json_text(info);
     return arena_text(arena, text);
 }

@@ -3,6 +3,7 @@
  * runs, who it runs as, and the resources in force when they are not the spec's any more. */
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/strbuf.h"
 #include "sandbox/container.h"
 
@@ -133,4 +134,13 @@ void container_load_runtime(struct container *c, const char *json)
     c->jail_uid = (uint32_t)uid;
     process_get(o, "workload", &c->workload);
     process_get(o, "monitor", &c->monitor);
+}
+
+char *container_runtime_spec(struct engine *engine, const char *id, size_t max_bytes)
+{
+    autocontainer *c = container_find(engine, id);
+    autofree char *path = c ? path_join(c->run_dir, "config.json") : NULL;
+    char *text = NULL;
+
+    return path && fs_read_file(AT_FDCWD, path, max_bytes, &text, NULL, NULL) == 0 ? text : NULL;
 }

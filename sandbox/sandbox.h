@@ -178,6 +178,10 @@ int container_update(struct engine *engine, const char *id, const struct linux_r
                      const struct caller *caller, struct err *err) MUST_CHECK;
 int container_get(struct engine *engine, const char *id, struct container_view *ret,
                   struct err *err) MUST_CHECK;
+/** container_runtime_spec() - the OCI config.json of a container as it is now, owned by the caller;
+ * NULL without one (a unikernel, after a reboot) or when it is larger than `max_bytes`. Reads a
+ * file. */
+char *container_runtime_spec(struct engine *engine, const char *id, size_t max_bytes);
 size_t container_list(struct engine *engine, const struct list_filter *filter,
                       struct container_view **ret);
 

@@ -140,6 +140,12 @@ int container_remove(struct engine *engine, const char *id, const struct caller 
     return 0;
 }
 
+char *container_runtime_spec(struct engine *engine, const char *id, size_t max_bytes)
+{
+    (void)engine, (void)id, (void)max_bytes;
+    return NULL;
+}
+
 bool container_full_id(struct engine *engine, const char *prefix, char ret[65])
 {
     (void)engine, (void)prefix, (void)ret;
