@@ -50,6 +50,15 @@ static int check_address(int af, const char *s, const char *what, struct err *er
     return err_set(err, ERR_INVALID, "network: %s '%s': is not an address", what, s);
 }
 
+int family_address(int af, const char *ip, int prefix, const char *gateway, struct err *err)
+{
+    if (check_address(af, ip, "address", err) < 0)
+        return -1;
+    if (prefix < 1 || prefix > (af == AF_INET ? 32 : 128))
+        return err_set(err, ERR_INVALID, "network: address '%s': prefix length %d", ip, prefix);
+    return gateway && *gateway ? check_address(af, gateway, "gateway", err) : 0;
+}
+
 /* --ipv4=A/LEN --ipv4-gateway=G, or the same for IPv6. */
 static int mirage_address(int af, const char *ip, int prefix, const char *gateway, char ***ret,
                           struct err *err)
@@ -58,16 +67,11 @@ static int mirage_address(int af, const char *ip, int prefix, const char *gatewa
 
     if (!ip || !*ip)
         return 0;
-    if (check_address(af, ip, "address", err) < 0)
+    if (family_address(af, ip, prefix, gateway, err) < 0)
         return -1;
-    if (prefix < 1 || prefix > (af == AF_INET ? 32 : 128))
-        return err_set(err, ERR_INVALID, "network: address '%s': prefix length %d", ip, prefix);
     strv_take(ret, xasprintf("--%s=%s/%d", name, ip, prefix));
-    if (!gateway || !*gateway)
-        return 0;
-    if (check_address(af, gateway, "gateway", err) < 0)
-        return -1;
-    strv_take(ret, xasprintf("--%s-gateway=%s", name, gateway));
+    if (gateway && *gateway)
+        strv_take(ret, xasprintf("--%s-gateway=%s", name, gateway));
     return 0;
 }
 
@@ -79,7 +83,7 @@ static bool has_net_device(const struct guest *guest)
     return false;
 }
 
-static int user_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)
+int family_user_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)
 {
     autostrv char **words = NULL;
     char *save = NULL;
@@ -111,7 +115,7 @@ static int mirage_arguments(const struct vmm_spec *spec, char ***ret, struct err
             mirage_address(AF_INET6, net->ip6, net->prefix6, net->gateway6, ret, err) < 0)
             return -1;
     }
-    if (user_arguments(spec, &user, err) < 0)
+    if (family_user_arguments(spec, &user, err) < 0)
         return -1;
     for (char **arg = user; arg && *arg; arg++)
         strv_take(ret, mirage_quote(*arg));
@@ -124,7 +128,7 @@ static int generic_arguments(const struct vmm_spec *spec, char ***ret, struct er
 {
     autostrv char **user = NULL;
 
-    if (user_arguments(spec, &user, err) < 0)
+    if (family_user_arguments(spec, &user, err) < 0)
         return -1;
     for (char **arg = user; arg && *arg; arg++)
         strv_push(ret, *arg);
@@ -139,10 +143,17 @@ static int generic_arguments(const struct vmm_spec *spec, char ***ret, struct er
 static const struct family families[] = {
     {.name = "generic", .arguments = generic_arguments, .roots = ROOT_OF_IMAGE},
     {.name = "mirage", .arguments = mirage_arguments, .roots = ROOT_OF_IMAGE},
-    {.name = "unikraft"},
+    {.name = "unikraft",
+     .arguments = family_unikraft_arguments,
+     .kernels = 1U << KERNEL_MULTIBOOT | 1U << KERNEL_PVH | 1U << KERNEL_ELF64,
+     .roots = 1U << VMM_ROOT_NONE | 1U << VMM_ROOT_INITRD},
     {.name = "rumprun"},
     {.name = "mewz"},
-    {.name = "linux"},
+    {.name = "linux",
+     .arguments = family_linux_arguments,
+     .kernels = 1U << KERNEL_BZIMAGE | 1U << KERNEL_PVH | 1U << KERNEL_ELF64,
+     .roots = ROOT_OF_IMAGE | 1U << VMM_ROOT_DISK,
+     .disk_kind = "ext4"},
     {.name = "hermit"},
     {.name = "osv"},
     {.name = "nanos"},
@@ -174,6 +185,19 @@ const struct family *family_find(const char *name, struct err *err)
     }
     err_set(err, ERR_UNSUPPORTED, "unikernel type '%s': unknown", name);
     return NULL;
+}
+
+int family_fits(const struct guest *guest, struct err *err)
+{
+    const struct family *family = family_find(guest->family, err);
+
+    if (!family)
+        return -1;
+    if (!family->kernels || guest->kernel == KERNEL_UNKNOWN ||
+        family->kernels & 1U << guest->kernel)
+        return 0;
+    return err_set(err, ERR_INVALID, "image: declares type '%s', but its kernel '%s' is %s",
+                   family->name, guest->binary, kernel_kind_name(guest));
 }
 
 int family_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)

@@ -46,6 +46,18 @@ bool family_is_known(const char *name);
  * user's. */
 int family_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
 
+/** family_user_arguments() - the container's own: its words, else the image's line split at blanks;
+ * owned by the caller. */
+int family_user_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+/** family_address() - whether they are an address with its prefix and, unless empty, a gateway. */
+int family_address(int af, const char *ip, int prefix, const char *gateway,
+                   struct err *err) MUST_CHECK;
+/* The families with a file of their own: struct family's `arguments`. */
+int family_unikraft_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+int family_linux_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+/** family_fits() - whether guests of the family come as such a kernel. Errors: INVALID. */
+int family_fits(const struct guest *guest, struct err *err) MUST_CHECK;
+
 /* ---- elf_note.c, elf_kernel.c, kernel.c */
 
 /* What the notes of a file said. */

@@ -91,7 +91,7 @@ static int accepts(const struct backend *b, const struct guest *guest, struct er
     if (*guest->initrd)
         return err_set(err, ERR_UNSUPPORTED, "initrd '%s': Solo5 unikernels have none",
                        guest->initrd);
-    return family_find(guest->family, err) ? 0 : -1;
+    return family_fits(guest, err);
 }
 
 static int spt_accepts(const struct vmm_handler *handler, const struct guest *guest,

@@ -291,9 +291,12 @@ static void choices(void **state)
     g.hypervisor = (char *)(uintptr_t) "qemu";
     assert_err(plan("auto", &spec, &p), err, ERR_UNSUPPORTED, "declares hypervisor 'qemu'");
     g.hypervisor = empty;
-    g.family = (char *)(uintptr_t) "unikraft";
+    g.family = (char *)(uintptr_t) "osv";
     assert_err(plan("auto", &spec, &p), err, ERR_UNSUPPORTED,
-               "unikernel type 'unikraft': not supported by the drivers of this host");
+               "unikernel type 'osv': not supported by the drivers of this host");
+    g.family = (char *)(uintptr_t) "unikraft";
+    g.kernel = KERNEL_SOLO5;
+    assert_err(plan("auto", &spec, &p), err, ERR_UNSUPPORTED, "is a Solo5 unikernel");
     g.family = empty;
     g.initrd = (char *)(uintptr_t) "/i";
     assert_err(plan("auto", &spec, &p), err, ERR_UNSUPPORTED, "initrd '/i'");

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * family_linux - what a Linux guest is told on its kernel's command line: console, address, root,
+ * the environment of init, init itself and, behind `--`, its arguments.
+ *
+ * The kernel splits at blanks, takes double quotes off around a word, and knows no escapes: a
+ * double quote cannot be told. A word before `--` that is an option of the kernel never reaches
+ * init, so only names that no option has may be in the environment: capitals, and proxies.
+ */
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/strbuf.h"
+#include "vmm/private.h"
+
+#define INIT_WORDS_MAX 30   /* CONFIG_INIT_ENV_ARG_LIMIT is 32; beyond it the kernel panics */
+#define LINE_MAX_BYTES 2047 /* COMMAND_LINE_SIZE of x86 */
+
+static int quote(const char *what, const char *word, char **ret, struct err *err)
+{
+    for (const char *p = word; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f || *p == '"')
+            return err_set(err, ERR_UNSUPPORTED,
+                           "%s '%.100s': Linux' command line cannot hold a double quote or control "
+                           "character",
+                           what, word);
+    *ret = !*word || strchr(word, ' ') ? xasprintf("\"%s\"", word) : xstrdup(word);
+    return 0;
+}
+
+static bool env_name_ok(const char *env)
+{
+    static const char *const others[] = {"http_proxy=", "https_proxy=", "no_proxy=", "ftp_proxy="};
+    const char *p = env;
+
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        if (str_has_prefix(env, others[i]))
+            return true;
+    for (; *p && *p != '='; p++)
+        if (!((*p >= 'A' && *p <= 'Z') || *p == '_' || (p > env && *p >= '0' && *p <= '9')))
+            return false;
+    return *p == '=' && p > env;
+}
+
+static int take_env(char *const *env, char ***ret, struct err *err)
+{
+    size_t n = 0;
+
+    for (; env && *env; env++) {
+        char *word;
+
+        if (!env_name_ok(*env))
+            return err_set(err, ERR_UNSUPPORTED,
+                           "environment variable '%.100s': a Linux guest is given names of "
+                           "capitals, digits and '_' only: others might be options of its kernel",
+                           *env);
+        if (++n > INIT_WORDS_MAX)
+            return err_set(err, ERR_UNSUPPORTED,
+                           "environment: a Linux guest can be given %d variables", INIT_WORDS_MAX);
+        if (quote("environment variable", *env, &word, err) < 0)
+            return -1;
+        strv_take(ret, word);
+    }
+    return 0;
+}
+
+static int take_network(const struct vmm_net *net, char ***ret, struct err *err)
+{
+    autostrbuf out = STRBUF_INIT;
+    struct in_addr a;
+    size_t servers = 0;
+
+    if (!net->ip || !*net->ip)
+        return net->ip6 && *net->ip6
+                   ? err_set(err, ERR_UNSUPPORTED,
+                             "network: address '%s': Linux' command line takes IPv4 addresses only",
+                             net->ip6)
+                   : 0;
+    if (family_address(AF_INET, net->ip, net->prefix, net->gateway, err) < 0)
+        return -1;
+    a.s_addr = htonl(UINT32_MAX << (32 - net->prefix));
+    strbuf_addf(&out, "ip=%s::%s:%s:", net->ip, net->gateway ? net->gateway : "", inet_ntoa(a));
+    if (net->hostname && !strpbrk(net->hostname, ": \""))
+        strbuf_adds(&out, net->hostname);
+    strbuf_adds(&out, ":eth0:off");
+    for (char *const *d = net->dns; d && *d && servers < 2; d++)
+        if (inet_pton(AF_INET, *d, &a) == 1 && ++servers)
+            strbuf_addf(&out, ":%s", *d);
+    strv_take(ret, strbuf_detach(&out));
+    return 0;
+}
+
+static void take_root(const struct vmm_spec *spec, char ***ret)
+{
+    const struct vmm_storage none = {0}, *s = spec->storage ? spec->storage : &none;
+    const char *mode = s->root_readonly ? "ro" : "rw";
+
+    if (s->root == VMM_ROOT_DISK && s->disk_kind)
+        strv_take(ret, xasprintf("root=/dev/vda rootfstype=%s %s", s->disk_kind, mode));
+    else if (s->root == VMM_ROOT_BLOCK || s->root == VMM_ROOT_DISK)
+        strv_take(ret, xasprintf("root=/dev/vda %s", mode));
+    else if (s->root == VMM_ROOT_SHARE && spec->n_shares > 0 && s->virtiofs)
+        strv_take(ret, xasprintf("root=%s rootfstype=virtiofs %s", spec->shares[0].tag, mode));
+    else if (s->root == VMM_ROOT_SHARE && spec->n_shares > 0)
+        strv_take(ret, xasprintf("root=%s rootfstype=9p "
+                                 "rootflags=trans=virtio,version=9p2000.L,msize=262144 %s",
+                                 spec->shares[0].tag, mode));
+}
+
+static int take_init(const struct vmm_spec *spec, char ***ret, struct err *err)
+{
+    bool initrd = !spec->storage || spec->storage->root == VMM_ROOT_INITRD;
+    autostrv char **user = NULL;
+
+    if (family_user_arguments(spec, &user, err) < 0)
+        return -1;
+    if (!user || !*user)
+        return 0;
+    if (**user != '/' || strpbrk(*user, " \""))
+        return err_set(err, ERR_INVALID,
+                       "argument '%.100s': is no absolute path without blanks, as init needs",
+                       *user);
+    if (strv_len(user) > INIT_WORDS_MAX)
+        return err_set(err, ERR_UNSUPPORTED, "arguments: a Linux guest can be given %d",
+                       INIT_WORDS_MAX);
+    strv_take(ret, xasprintf("%sinit=%s", initrd && spec->initrd_fd >= 0 ? "rd" : "", *user));
+    strv_push(ret, "--");
+    for (char **arg = user + 1; *arg; arg++) {
+        char *word;
+
+        if (quote("argument", *arg, &word, err) < 0)
+            return -1;
+        strv_take(ret, word);
+    }
+    return 0;
+}
+
+int family_linux_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)
+{
+    size_t len = 0;
+
+    strv_push(ret, "console=ttyS0");
+    strv_push(ret, "panic=-1");
+    take_root(spec, ret);
+    if ((spec->n_nets > 0 && take_network(&spec->nets[0], ret, err) < 0) ||
+        take_env(spec->env, ret, err) < 0 || take_init(spec, ret, err) < 0)
+        return -1;
+    for (char **w = *ret; *w; w++)
+        len += strlen(*w) + 1;
+    if (len > LINE_MAX_BYTES)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "arguments and environment have %zu bytes; Linux' command line holds %d",
+                       len, LINE_MAX_BYTES);
+    return 0;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lines that Unikraft and Linux guests are given, and what cannot be told them. */
+#include "base/strbuf.h"
+#include "base/tests/testing.h"
+#include "vmm/private.h"
+
+#define S(...) ((char *[]){__VA_ARGS__, NULL})
+
+static struct err err;
+
+static const struct vmm_net net = {.ip = "10.1.2.3",
+                                   .prefix = 16,
+                                   .gateway = "10.1.0.1",
+                                   .dns = S("fd00::1", "10.9.9.9"),
+                                   .hostname = "pod"};
+
+static int line(struct guest *guest, char **args, char **env, struct vmm_storage *storage,
+                char **ret)
+{
+    struct vmm_spec spec = {.guest = guest,
+                            .args = args,
+                            .env = env,
+                            .nets = &net,
+                            .n_nets = 1,
+                            .storage = storage,
+                            .initrd_fd = storage && storage->root == VMM_ROOT_INITRD ? 9 : -1};
+    autostrbuf out = STRBUF_INIT;
+    autostrv char **words = NULL;
+
+    if (family_arguments(&spec, &words, &err) < 0)
+        return -1;
+    for (char **w = words; *w; w++)
+        strbuf_addf(&out, "%s%s", w == words ? "" : " ", *w);
+    *ret = strbuf_detach(&out);
+    return 0;
+}
+
+static void expect(struct guest *guest, char **args, char **env, struct vmm_storage *storage,
+                   const char *wanted)
+{
+    autofree char *got = NULL;
+
+    assert_ok(line(guest, args, env, storage, &got), err);
+    assert_string_equal(got, wanted);
+}
+
+static void unikraft(void **state)
+{
+    struct guest g = {
+        .family = (char[]){"unikraft"}, .version = (char[]){""}, .kernel = KERNEL_MULTIBOOT};
+    struct vmm_storage initrd = {.root = VMM_ROOT_INITRD};
+    autofree char *got = NULL;
+
+    (void)state;
+    expect(&g, S("a b", "c\"\\", "it's", "'\"\\"), S("K=v w"), &initrd,
+           "netdev.ip=10.1.2.3/16:10.1.0.1:10.9.9.9::pod env.vars=[ 'K=v w' ] "
+           "vfs.fstab=[ \"initrd0:/:extract::ramfs=1:\" ] -- 'a b' 'c\"\\' \"it's\" "
+           "\"'\\\"\\\\\"");
+    g.kernel = KERNEL_ELF64;
+    g.version = (char[]){"0.16.0"};
+    expect(&g, S("x"), S("K=v"), &initrd,
+           "unikraft netdev.ipv4_addr=10.1.2.3 netdev.ipv4_gw_addr=10.1.0.1 "
+           "netdev.ipv4_subnet_mask=255.255.0.0 vfs.rootfs=initrd -- x");
+    g.version = (char[]){"0.16.1"};
+    expect(&g, S("--"), NULL, NULL, "unikraft netdev.ip=10.1.2.3/16:10.1.0.1:10.9.9.9::pod -- --");
+    assert_err(line(&g, S(""), NULL, NULL, &got), err, ERR_UNSUPPORTED, "argument ''");
+    assert_err(line(&g, S("a\nb"), NULL, NULL, &got), err, ERR_UNSUPPORTED, "control characters");
+    assert_err(line(&g, NULL, S("K=]"), NULL, &got), err, ERR_UNSUPPORTED, "end with ']'");
+}
+
+static void linux_guest(void **state)
+{
+    struct guest g = {.family = (char[]){"linux"}, .kernel = KERNEL_BZIMAGE};
+    struct vmm_storage initrd = {.root = VMM_ROOT_INITRD};
+    struct vmm_storage disk = {.root = VMM_ROOT_DISK, .disk_kind = "ext4", .root_readonly = true};
+    autofree char *got = NULL;
+    char *many[40] = {0};
+
+    (void)state;
+    expect(&g, S("/bin/app", "a b", "", "init=/x"), S("PATH=/bin", "K=v w"), &initrd,
+           "console=ttyS0 panic=-1 ip=10.1.2.3::10.1.0.1:255.255.0.0:pod:eth0:off:10.9.9.9 "
+           "PATH=/bin \"K=v w\" rdinit=/bin/app -- \"a b\" \"\" init=/x");
+    expect(&g, S("/sbin/init"), NULL, &disk,
+           "console=ttyS0 panic=-1 root=/dev/vda rootfstype=ext4 ro "
+           "ip=10.1.2.3::10.1.0.1:255.255.0.0:pod:eth0:off:10.9.9.9 init=/sbin/init --");
+    assert_err(line(&g, S("/a", "\""), NULL, NULL, &got), err, ERR_UNSUPPORTED, "argument '\"'");
+    assert_err(line(&g, S("sh"), NULL, NULL, &got), err, ERR_INVALID, "is no absolute path");
+    assert_err(line(&g, S("/a b"), NULL, NULL, &got), err, ERR_INVALID, "is no absolute path");
+    assert_err(line(&g, NULL, S("init=/x"), NULL, &got), err, ERR_UNSUPPORTED, "'init=/x'");
+    assert_err(line(&g, NULL, S("A.B=1"), NULL, &got), err, ERR_UNSUPPORTED, "'A.B=1'");
+    for (size_t i = 0; i < 31; i++)
+        many[i] = (char *)(uintptr_t) "K=v";
+    assert_err(line(&g, NULL, many, NULL, &got), err, ERR_UNSUPPORTED, "30 variables");
+}
+
+static void kernels_of_families(void **state)
+{
+    struct guest g = {
+        .family = (char[]){"linux"}, .binary = (char[]){"/k"}, .kernel = KERNEL_SOLO5};
+
+    (void)state;
+    assert_err(family_fits(&g, &err), err, ERR_INVALID,
+               "declares type 'linux', but its kernel '/k' is a Solo5 unikernel");
+    g.kernel = KERNEL_BZIMAGE;
+    assert_ok(family_fits(&g, &err), err);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unikraft),
+        cmocka_unit_test(linux_guest),
+        cmocka_unit_test(kernels_of_families),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
