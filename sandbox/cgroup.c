@@ -14,6 +14,7 @@
 #include "base/strbuf.h"
 
 #define MOUNTINFO_MAX_BYTES (16 * 1024 * 1024)
+#define SYSTEMD_RUNS        "/run/systemd/system" /* see sd_booted(3) */
 
 /* Where our own cgroups are made on a version 1 host. The rest (devices, blkio ...) is the OCI
  * runtime's. */
@@ -110,6 +111,10 @@ int cgroups_open(const char *driver, struct cgroups *ret, struct err *err)
     if (!str_eq(driver, "cgroupfs") && !str_eq(driver, "systemd"))
         return err_set(err, ERR_INVALID, "cgroup driver '%s': neither 'cgroupfs' nor 'systemd'",
                        driver);
+    if (str_eq(driver, "systemd") && access(SYSTEMD_RUNS, F_OK) < 0)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "cgroup driver 'systemd': this host does not run systemd: set "
+                       "sandbox.cgroup_driver to \"cgroupfs\", for the kubelet too");
     if (fs_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX_BYTES, &text, NULL, err) < 0 ||
         cgroups_scan(text, ret, err) < 0)
         return -1;

@@ -37,7 +37,7 @@ struct cgroups {
 };
 
 /** cgroups_open() - look at what is mounted. `driver`: "cgroupfs" or "systemd". Errors: UNSUPPORTED
- * without cgroups. */
+ * without cgroups, and "systemd" where that does not run. */
 int cgroups_open(const char *driver, struct cgroups *ret, struct err *err) MUST_CHECK;
 /** cgroups_scan() - the same from a text in the form of /proc/self/mountinfo. */
 int cgroups_scan(const char *mountinfo, struct cgroups *ret, struct err *err) MUST_CHECK;

@@ -143,10 +143,28 @@ static void versions(void **state)
                "no control groups");
 }
 
+/* Who names slices needs somebody who makes them. */
+static void drivers(void **state)
+{
+    struct cgroups c;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_err(cgroups_open("other", &c, &err), err, ERR_INVALID, "neither");
+    if (access("/run/systemd/system", F_OK) == 0) {
+        assert_ok(cgroups_open("systemd", &c, &err), err);
+        assert_true(c.systemd);
+        cgroups_done(&c);
+    } else {
+        assert_err(cgroups_open("systemd", &c, &err), err, ERR_UNSUPPORTED, "does not run systemd");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(make_kill_remove), cmocka_unit_test(limits),
-                                       cmocka_unit_test(locked_by_one), in_dir(versions)};
+                                       cmocka_unit_test(locked_by_one), in_dir(versions),
+                                       cmocka_unit_test(drivers)};
     struct err err = ERR_INIT;
 
     (void)snprintf(root, sizeof(root), "/unicri-test-cg-%d", getpid());
