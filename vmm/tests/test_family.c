@@ -93,6 +93,22 @@ static void linux_guest(void **state)
     assert_err(line(&g, NULL, many, NULL, &got), err, ERR_UNSUPPORTED, "30 variables");
 }
 
+static void rumprun(void **state)
+{
+    struct guest g = {.family = (char[]){"rumprun"}, .kernel = KERNEL_SOLO5};
+    autofree char *got = NULL;
+
+    (void)state;
+    expect(&g, S("a b", "\"\\", ""), S("K=v w"), NULL,
+           "{\"cmdline\":\"'a b' '\\\"\\\\' ''\",\"env\":\"K=v w\",\"net\":{\"if\":\"ukvmif0\","
+           "\"cloner\":\"True\",\"type\":\"inet\",\"method\":\"static\",\"addr\":\"10.1.2.3\","
+           "\"mask\":\"16\",\"gw\":\"10.1.0.1\"}}");
+    assert_err(line(&g, S("it's"), NULL, NULL, &got), err, ERR_UNSUPPORTED, "single quotes");
+    assert_err(line(&g, S("a\nb"), NULL, NULL, &got), err, ERR_UNSUPPORTED, "argument 'a?b'");
+    assert_err(line(&g, NULL, S("K=\",\"net\":1"), NULL, &got), err, ERR_UNSUPPORTED,
+               "double quotes");
+}
+
 static void kernels_of_families(void **state)
 {
     struct guest g = {
@@ -110,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unikraft),
         cmocka_unit_test(linux_guest),
+        cmocka_unit_test(rumprun),
         cmocka_unit_test(kernels_of_families),
     };
 

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * family_rumprun - what a Rumprun guest is told: one JSON object. Its reader takes strings as they
+ * stand between the quotes, escapes and all; only "cmdline" is split afterwards, at blanks outside
+ * of single quotes, a backslash taking the next byte as it is. So a value beside "cmdline" cannot
+ * hold a quote or backslash, and "cmdline" no single quote.
+ */
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/strbuf.h"
+#include "vmm/private.h"
+
+static int check(const char *what, const char *value, const char * not, struct err *err)
+{
+    for (const char *p = value; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f || strchr(not, *p))
+            return err_set(err, ERR_UNSUPPORTED,
+                           "%s '%.100s': Rumprun cannot be given %s or control characters", what,
+                           value, *not == '\'' ? "single quotes" : "double quotes, backslashes");
+    return 0;
+}
+
+static int take_arguments(const struct vmm_spec *spec, struct strbuf *out, struct err *err)
+{
+    autostrv char **user = NULL;
+
+    if (family_user_arguments(spec, &user, err) < 0)
+        return -1;
+    strbuf_adds(out, "{\"cmdline\":\"");
+    for (char **arg = user; arg && *arg; arg++) {
+        if (check("argument", *arg, "'", err) < 0)
+            return -1;
+        strbuf_adds(out, arg == user ? "'" : " '");
+        for (const char *p = *arg; *p; p++) {
+            if (*p == '"' || *p == '\\')
+                strbuf_addc(out, '\\');
+            strbuf_addc(out, *p);
+        }
+        strbuf_addc(out, '\'');
+    }
+    strbuf_addc(out, '"');
+    return 0;
+}
+
+static int take_network(const struct vmm_net *net, struct strbuf *out, struct err *err)
+{
+    bool v4 = net->ip && *net->ip, v6 = net->ip6 && *net->ip6;
+    const char *ip = v4 ? net->ip : net->ip6, *gateway = v4 ? net->gateway : net->gateway6;
+    int prefix = v4 ? net->prefix : net->prefix6;
+
+    if (!v4 && !v6)
+        return 0;
+    if (family_address(v4 ? AF_INET : AF_INET6, ip, prefix, gateway, err) < 0)
+        return -1;
+    strbuf_addf(out,
+                ",\"net\":{\"if\":\"ukvmif0\",\"cloner\":\"True\",\"type\":\"%s\","
+                "\"method\":\"static\",\"addr\":\"%s\",\"mask\":\"%d\"",
+                v4 ? "inet" : "inet6", ip, prefix);
+    if (gateway && *gateway)
+        strbuf_addf(out, ",\"gw\":\"%s\"", gateway);
+    strbuf_addc(out, '}');
+    return 0;
+}
+
+int family_rumprun_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)
+{
+    const char *mount = spec->guest->block_mount;
+    autostrbuf out = STRBUF_INIT;
+
+    if (take_arguments(spec, &out, err) < 0)
+        return -1;
+    for (char *const *env = spec->env; env && *env; env++) {
+        if (check("environment variable", *env, "\"\\", err) < 0)
+            return -1;
+        strbuf_addf(&out, ",\"env\":\"%s\"", *env);
+    }
+    if (spec->n_nets > 0 && take_network(&spec->nets[0], &out, err) < 0)
+        return -1;
+    if (spec->n_blocks > 0)
+        strbuf_addf(&out,
+                    ",\"blk\":{\"source\":\"etfs\",\"path\":\"/dev/ld0a\",\"fstype\":\"blk\","
+                    "\"mountpoint\":\"%s\"}",
+                    mount && *mount ? mount : "/data");
+    strbuf_addc(&out, '}');
+    strv_take(ret, strbuf_detach(&out));
+    return 0;
+}
