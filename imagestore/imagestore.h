@@ -36,6 +36,7 @@ struct imagestore_config {
     int64_t max_layers, max_entries; /* entries: files of one layer */
     uint64_t min_free_bytes;         /* pulls leave so much of the disk free, an eighth at most */
     char **pinned;                   /* references or ids of images that stay */
+    char **guest_platforms;          /* os names of index entries for monitors, best first */
     char *unpack_program;            /* unicri-unpack; "" = beside the daemon */
     int64_t unpack_uid;              /* 0 = stay root with few capabilities (needed to chown) */
     char *mkdisk_program;            /* unicri-mkdisk; "" = beside the daemon */
@@ -63,7 +64,8 @@ struct image_config {
     char **entrypoint, **cmd, **env;        /* strv or NULL */
     char *working_dir, *user, *stop_signal; /* "" when unset */
     struct kvs labels;
-    char *os, *architecture, *os_version;
+    char *os, *architecture,
+        *os_version; /* KraftKit: the hypervisor, as uname does, the kernel's */
 };
 
 /* An image as callers see it: immutable, reference counted. */
@@ -73,8 +75,8 @@ struct image {
     uint64_t size;
     bool pinned; /* named by image.pinned */
     struct image_config config;
-    struct kvs annotations; /* of the manifest; those of the index descriptor where the manifest has
-                               none */
+    struct kvs annotations; /* of the manifest; those of the index descriptor, and org.unikraft.* of
+                               the layers, where the manifest has none */
     char **layers;          /* diff_ids, lowest first */
     char *config_json;      /* the blob, for verbose status */
 };

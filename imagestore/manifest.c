@@ -9,10 +9,22 @@
 #include "base/strbuf.h"
 #include "imagestore/registry.h"
 
+#define SEEN_MAX_BYTES 120 /* of platforms in a message */
+
 /* ------------------------------------------------------------ platforms */
 
-/* What of an index this machine can run, best score first. An entry with another os (images of
- * unikernels name their hypervisor there) becomes runnable by a row of its own. */
+/*
+ * What of an index this machine can run, best score first. Images of unikernels made by KraftKit
+ * name their hypervisor as the os ("qemu", "fc") and the architecture as uname does; they come
+ * after all of Linux, in the order of image.guest_platforms.
+ */
+#define LINUX_BONUS 1000
+#if defined(__x86_64__)
+static const char *const guest_architectures[] = {"x86_64", "amd64"};
+#elif defined(__aarch64__)
+static const char *const guest_architectures[] = {"arm64", "aarch64"};
+#endif
+
 struct platform_rule {
     const char *os, *architecture, *variant; /* variant NULL: any */
     int score;
@@ -36,7 +48,7 @@ static int platform_score(const char *os, const char *architecture, const char *
         const struct platform_rule *r = &platform_rules[i];
         if (str_eq(os, r->os) && str_eq(architecture, r->architecture) &&
             (!r->variant || str_eq(variant, r->variant)))
-            return r->score;
+            return LINUX_BONUS + r->score;
     }
     return 0;
 }
@@ -50,6 +62,16 @@ static bool one_of(const char *s, const char *const *list, size_t n)
 }
 #define ONE_OF(s, list) one_of(s, list, ARRAY_SIZE(list))
 
+static int guest_score(const char *os, const char *architecture, char *const *guests)
+{
+    if (!ONE_OF(architecture, guest_architectures))
+        return 0;
+    for (int i = 0; guests && guests[i] && i < LINUX_BONUS - 1; i++)
+        if (str_eq(os, guests[i]))
+            return LINUX_BONUS - 1 - i;
+    return 0;
+}
+
 static const char *const index_types[] = {
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -61,6 +83,8 @@ static const char *const manifest_types[] = {
 static const char *const config_types[] = {
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
+    "application/vnd.unikraft.config.v1", /* KraftKit before it used OCI's types */
+    "application/vnd.unikraft.config.v1+json",
 };
 /* How a layer is compressed is read from its first bytes; a type only says whether it is one. */
 static const char *const layer_types[] = {
@@ -74,6 +98,12 @@ static const char *const layer_types[] = {
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
     "application/vnd.docker.image.rootfs.diff.tar.zstd",
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    "application/vnd.unikraft.rootfs.diff",
+    "application/vnd.unikraft.rootfs.diff+gzip",
+    "application/vnd.unikraft.image.v1",
+    "application/vnd.unikraft.image.v1+gzip",
+    "application/vnd.unikraft.initrd.v1",
+    "application/vnd.unikraft.initrd.v1+gzip",
 };
 
 /* --------------------------------------------------------- descriptors */
@@ -120,7 +150,9 @@ static int descriptor_parse(const json_t *j, const char *what, struct descriptor
     return 0;
 }
 
-static int entry_score(const json_t *entry, struct err *err)
+/* `seen` gets the platform's name, for the error that none fits. */
+static int entry_score(const json_t *entry, char *const *guests, struct strbuf *seen,
+                       struct err *err)
 {
     const char *os = NULL, *arch = NULL, *variant = NULL, *type = NULL;
     json_t *platform = NULL;
@@ -135,11 +167,18 @@ static int entry_score(const json_t *entry, struct err *err)
         json_opt_string(platform, "architecture", &arch, err) < 0 ||
         json_opt_string(platform, "variant", &variant, err) < 0)
         return -1;
-    return platform_score(os ? os : "", arch ? arch : "", variant ? variant : "");
+    os = os ? os : "";
+    arch = arch ? arch : "";
+    if (seen->len < SEEN_MAX_BYTES)
+        strbuf_addf(seen, "%s%.20s/%.20s", seen->len ? ", " : "", os, arch);
+    int score = platform_score(os, arch, variant ? variant : "");
+    return score ? score : guest_score(os, arch, guests);
 }
 
-static int choose(const json_t *entries, struct descriptor *ret, struct err *err)
+static int choose(const json_t *entries, char *const *guests, struct descriptor *ret,
+                  struct err *err)
 {
+    autostrbuf seen = STRBUF_INIT;
     const json_t *best = NULL;
     int best_score = 0;
     size_t n = json_array_size(entries);
@@ -150,7 +189,7 @@ static int choose(const json_t *entries, struct descriptor *ret, struct err *err
         const json_t *e = json_array_get(entries, i);
         if (!json_is_object(e))
             return err_set(err, ERR_INVALID, "index: entry %zu is not an object", i);
-        int score = entry_score(e, err);
+        int score = entry_score(e, guests, &seen, err);
         if (score < 0)
             return err_wrap(err, "index: entry %zu", i);
         if (score > best_score) {
@@ -162,8 +201,11 @@ static int choose(const json_t *entries, struct descriptor *ret, struct err *err
     if (!best && n == 1 && !json_object_get(json_array_get(entries, 0), "platform"))
         best = json_array_get(entries, 0);
     if (!best)
-        return err_set(err, ERR_NOT_FOUND, "no image for platform %s/%s in an index of %zu",
-                       platform_rules[0].os, platform_rules[0].architecture, n);
+        return err_set(err, ERR_NOT_FOUND,
+                       "no image for platform %s/%s, nor for one of image.guest_platforms, in an "
+                       "index of %zu: it has %s",
+                       platform_rules[0].os, platform_rules[0].architecture, n,
+                       seen.len ? seen.s : "none");
     return descriptor_parse(best, "index", ret, err);
 }
 
@@ -207,7 +249,8 @@ static int parse_manifest(const json_t *j, struct manifest *m, struct err *err)
     return parse_layers(layers, m, err);
 }
 
-static int parse_doc(const json_t *j, const char *media_type, struct manifest *m, struct err *err)
+static int parse_doc(const json_t *j, const char *media_type, char *const *guests,
+                     struct manifest *m, struct err *err)
 {
     const char *type = NULL;
     int64_t schema = 0;
@@ -238,17 +281,17 @@ static int parse_doc(const json_t *j, const char *media_type, struct manifest *m
     json_t *entries = NULL;
     if (json_opt_array(j, "manifests", &entries, err) < 0)
         return err_wrap(err, "index");
-    return choose(entries, &m->chosen, err);
+    return choose(entries, guests, &m->chosen, err);
 }
 
-int manifest_parse(const char *text, size_t len, const char *media_type, struct manifest *ret,
-                   struct err *err)
+int manifest_parse(const char *text, size_t len, const char *media_type, char *const *guests,
+                   struct manifest *ret, struct err *err)
 {
     struct manifest m = {0};
     autojson *j = json_parse(text, len, MANIFEST_MAX_BYTES, "manifest", err);
     if (!j)
         return -1;
-    if (parse_doc(j, media_type, &m, err) < 0) {
+    if (parse_doc(j, media_type, guests, &m, err) < 0) {
         manifest_done(&m);
         return -1;
     }

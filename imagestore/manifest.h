@@ -49,11 +49,13 @@ void manifest_done(struct manifest *m);
 /**
  * manifest_parse() - an index or a manifest.
  * @media_type: of the HTTP answer, may be "".
+ * @guests: strv of what an index entry's os may be besides Linux, best first; see
+ * image.guest_platforms.
  * Errors: INVALID, NOT_FOUND (an index without an entry for this platform), UNSUPPORTED (schema 1,
  * encrypted layers, no container image), EXHAUSTED.
  */
-int manifest_parse(const char *text, size_t len, const char *media_type, struct manifest *ret,
-                   struct err *err) MUST_CHECK;
+int manifest_parse(const char *text, size_t len, const char *media_type, char *const *guests,
+                   struct manifest *ret, struct err *err) MUST_CHECK;
 
 /** image_config_parse() - the config blob. *ret_diff_ids is owned by the caller. Errors: INVALID,
  * EXHAUSTED. */

@@ -30,6 +30,9 @@ const struct option imagestore_options[] = {
      "free space on the disk of images below which pulls fail (an eighth of a smaller disk)"},
     {"image.pinned", OPTION_STRV, OFFSET(pinned), NULL, 0, 0,
      "images (references or ids) that cannot be removed and that a kubelet does not clean up"},
+    {"image.guest_platforms", OPTION_STRV, OFFSET(guest_platforms), "qemu, fc", 0, 0,
+     "where an index has no image for Linux: names of KraftKit's platforms to take instead, best "
+     "first"},
     {"image.unpack_program", OPTION_STRING, OFFSET(unpack_program), NULL, 0, 0,
      "unicri-unpack; empty: beside the daemon"},
     {"image.unpack_uid", OPTION_INT, OFFSET(unpack_uid), "0", 0, 4294967294,

@@ -55,7 +55,8 @@ static int get_manifest(struct pull *p, struct err *err)
     automanifest_blob top = {0}, inner = {0};
     const char *what = p->ref->digest ? p->ref->digest : p->ref->tag;
     if (registry_manifest(p->registry, p->http, what, false, &top, err) < 0 ||
-        manifest_parse(top.body, top.len, top.media_type, &p->manifest, err) < 0)
+        manifest_parse(top.body, top.len, top.media_type, p->s->config->guest_platforms,
+                       &p->manifest, err) < 0)
         return -1;
     memcpy(p->top_digest, top.digest, sizeof(p->top_digest));
     p->manifest_bytes = top.len;
@@ -70,7 +71,8 @@ static int get_manifest(struct pull *p, struct err *err)
         r = err_set(err, ERR_CORRUPT, "manifest %s: %zu bytes instead of %llu", chosen.digest,
                     inner.len, (unsigned long long)chosen.size);
     if (r == 0)
-        r = manifest_parse(inner.body, inner.len, inner.media_type, &m, err);
+        r = manifest_parse(inner.body, inner.len, inner.media_type, p->s->config->guest_platforms,
+                           &m, err);
     if (r == 0 && m.is_index)
         r = err_set(err, ERR_INVALID, "index %s names another index", p->top_digest);
     for (size_t i = 0; r == 0 && i < chosen.annotations.n; i++) /* the manifest's own win */
@@ -104,6 +106,19 @@ static uint64_t image_size(const struct pull *p)
     return size;
 }
 
+/* KraftKit says on the layer which of its files is the kernel, which the initrd. */
+static void adopt_layer_annotations(struct manifest *m)
+{
+    for (size_t i = 0; i < m->n_layers; i++) {
+        const struct kvs *from = &m->layers[i].annotations;
+
+        for (size_t k = 0; k < from->n && m->annotations.n < ANNOTATIONS_MAX; k++)
+            if (str_has_prefix(from->v[k].key, "org.unikraft.") &&
+                !kvs_get(&m->annotations, from->v[k].key))
+                kvs_set(&m->annotations, from->v[k].key, from->v[k].value);
+    }
+}
+
 static int get_config(struct pull *p, struct err *err)
 {
     const struct descriptor *d = &p->manifest.config;
@@ -118,6 +133,7 @@ static int get_config(struct pull *p, struct err *err)
         image_config_done(&config);
         return -1;
     }
+    adopt_layer_annotations(&p->manifest);
     p->image = image_build(d->digest, TAKE_PTR(json), &config, TAKE_PTR(diff_ids), image_size(p),
                            &p->manifest.annotations);
     autofree char *name = reference_name(p->ref), *text = reference_text(p->ref);

@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     automanifest m = {0};
     struct image_config c = {0};
     char **ids = NULL;
-    (void)!manifest_parse((const char *)data, len, "", &m, &err);
+    char *guests[] = {(char[]){"qemu"}, (char[]){"fc"}, NULL};
+    (void)!manifest_parse((const char *)data, len, "", guests, &m, &err);
     if (image_config_parse((const char *)data, len, &c, &ids, &err) == 0) {
         image_config_done(&c);
         strv_free(ids);

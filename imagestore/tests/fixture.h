@@ -75,7 +75,10 @@ static inline int fixture_setup(void **state)
     f->certs = path_join(f->dir, "certs.d");
     if (fs_mkdirs(f->root, 0700, &err) < 0 || fs_mkdirs(f->certs, 0700, &err) < 0)
         fail_msg("%s", err.msg);
+    strv_push(&f->config.guest_platforms, "qemu");
+    strv_push(&f->config.guest_platforms, "fc");
     f->config = (struct imagestore_config){
+        .guest_platforms = f->config.guest_platforms,
         .certs_dir = f->certs,
         .parallel_layers = 3,
         .connect_timeout = 2 * NSEC_PER_SEC,
@@ -106,6 +109,7 @@ static inline int fixture_teardown(void **state)
         fail_msg("%s", err.msg);
     for (size_t i = 0; i < f->n_keep; i++)
         free(f->keep[i]);
+    strv_free(f->config.guest_platforms);
     free(f->config.unpack_program);
     free(f->config.mkdisk_program);
     free(f->root);

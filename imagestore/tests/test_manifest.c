@@ -22,8 +22,9 @@
 
 static int parse(const char *text, const char *type, struct manifest *m, struct err *err)
 {
+    char *guests[] = {(char[]){"qemu"}, (char[]){"fc"}, NULL};
     *err = ERR_INIT;
-    return manifest_parse(text, strlen(text), type, m, err);
+    return manifest_parse(text, strlen(text), type, guests, m, err);
 }
 
 static void test_manifest(void **state)
@@ -68,6 +69,46 @@ static void test_platforms(void **state)
                            "\",\"size\":1}]}",
                            IT, &one, &err),
                      0);
+}
+
+/* KraftKit's indexes: hypervisors in the place of operating systems. */
+static void test_guest_platforms(void **state)
+{
+    struct err err;
+    automanifest fc = {0}, both = {0}, linux_first = {0}, none = {0};
+    (void)state;
+#define INDEX(entries) "{\"schemaVersion\":2,\"manifests\":[" entries "]}"
+#define FC             E(D, "\"os\":\"fc\",\"architecture\":\"x86_64\"")
+#define QEMU           E(D2, "\"os\":\"qemu\",\"architecture\":\"x86_64\",\"os.features\":[\"CONFIG_X=y\"]")
+#define XEN            E(D, "\"os\":\"xen\",\"architecture\":\"x86_64\"")
+#define ARM            E(D, "\"os\":\"qemu\",\"architecture\":\"arm64\"")
+#define LINUX          E(D, "\"os\":\"linux\",\"architecture\":\"amd64\",\"variant\":\"v4\"")
+    assert_int_equal(parse(INDEX(XEN "," FC), IT, &fc, &err), 0);
+    assert_string_equal(fc.chosen.digest, D);
+    assert_int_equal(parse(INDEX(FC "," QEMU), IT, &both, &err), 0);
+    assert_string_equal(both.chosen.digest, D2);
+    assert_int_equal(parse(INDEX(QEMU "," LINUX), IT, &linux_first, &err), 0);
+    assert_string_equal(linux_first.chosen.digest, D);
+    assert_int_equal(parse(INDEX(XEN "," ARM), IT, &none, &err), -1);
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_non_null(strstr(err.msg, "xen/x86_64, qemu/arm64"));
+}
+
+static void test_legacy_types(void **state)
+{
+    struct err err;
+    automanifest m = {0};
+    (void)state;
+    assert_int_equal(
+        parse(
+            "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/vnd.unikraft.config.v1\","
+            "\"digest\":\"" D "\",\"size\":3},\"layers\":[{\"mediaType\":"
+            "\"application/vnd.unikraft.image.v1\",\"digest\":\"" D
+            "\",\"size\":3},{\"mediaType\":\"application/vnd.unikraft.initrd.v1+gzip\","
+            "\"digest\":\"" D "\",\"size\":3}]}",
+            MT, &m, &err),
+        0);
+    assert_int_equal(m.n_layers, 2);
 }
 
 static void test_refusals(void **state)
@@ -150,10 +191,9 @@ static void test_config(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_manifest),
-        cmocka_unit_test(test_platforms),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_config),
+        cmocka_unit_test(test_manifest),        cmocka_unit_test(test_platforms),
+        cmocka_unit_test(test_guest_platforms), cmocka_unit_test(test_legacy_types),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_config),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
