@@ -15,6 +15,7 @@
 
 #include "sandbox/stats_private.h"
 
+#define LAYER_TIMEOUT (10 * NSEC_PER_SEC)
 #define ASKED_PERIODS 6 /* rounds go on for so many periods after the last request */
 #define REFRESH_AGE   (600 * NSEC_PER_MSEC)
 #define REFRESH_DELAY (300 * NSEC_PER_MSEC)
@@ -24,7 +25,7 @@ struct metric stats_round_seconds = {.name = "unicri_stats_round_seconds",
                                      .type = METRIC_HISTOGRAM};
 /* -------------------------------------------------------------------- rounds */
 
-static bool layer_is_due(struct stats *s, const struct container *c)
+bool sample_layer_is_due(struct stats *s, const struct container *c)
 {
     mutex_lock(&s->lock);
 
@@ -42,8 +43,8 @@ static void layers_work(struct engine *engine, void *arg)
     size_t n = containers_of(engine, NULL, &list);
 
     for (size_t i = 0; i < n; i++)
-        if (container_state(list[i]) != CONTAINER_CREATING && layer_is_due(s, list[i]))
-            sample_layer(s, list[i]);
+        if (container_state(list[i]) != CONTAINER_CREATING && sample_layer_is_due(s, list[i]))
+            sample_layer(s, list[i], LAYER_TIMEOUT);
     containers_free(list, n);
     mutex_lock(&s->lock);
     s->layers_waits = false;

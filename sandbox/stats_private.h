@@ -71,8 +71,10 @@ struct sample *sample_touch(struct stats *s, const char *id);
 void sample_take(struct stats *s, const struct target *target, enum usage_depth depth);
 /** sample_links() - the interfaces of these pods, as many as have a namespace. */
 void sample_links(struct stats *s, const struct pod *const *pods, size_t n);
-/** sample_layer() - the writable layer of a container that has a sample. */
-void sample_layer(struct stats *s, struct container *c);
+/** sample_layer() - the writable layer of a container that has a sample; `timeout` for the walk. */
+void sample_layer(struct stats *s, struct container *c, nsec_t timeout);
+/** sample_layer_is_due() - has it not been looked at for long enough? False without a sample. */
+bool sample_layer_is_due(struct stats *s, const struct container *c);
 /** samples_forget() - those that no round has met since `round`; 0: none is left. */
 void samples_forget(struct stats *s, uint64_t round);
 

@@ -9,7 +9,6 @@
 
 #define RATE_WINDOW_MIN (800 * NSEC_PER_MSEC) /* of the two samples that make a rate */
 #define RATE_WINDOW_MAX (120 * NSEC_PER_SEC)
-#define LAYER_TIMEOUT   (10 * NSEC_PER_SEC)
 #define LAYER_COST      20 /* walking takes at most one part in so many of the time */
 
 struct metric stats_layer_seconds = {.name = "unicri_stats_layer_seconds",
@@ -176,14 +175,14 @@ void sample_links(struct stats *s, const struct pod *const *pods, size_t n)
 
 /* A container that has ended writes no more: it is looked at once. A unikernel has no such layer
  * and takes no room by it. */
-void sample_layer(struct stats *s, struct container *c)
+void sample_layer(struct stats *s, struct container *c, nsec_t timeout)
 {
     autofree char *upper = path_join(c->rootfs_dir, "upper");
     bool ended = container_state(c) >= CONTAINER_EXITED;
     struct err err = ERR_INIT;
     uint64_t bytes = 0, inodes = 0;
     nsec_t began = clock_mono();
-    int rc = fs_disk_usage(AT_FDCWD, upper, deadline_in(LAYER_TIMEOUT), &bytes, &inodes, &err);
+    int rc = fs_disk_usage(AT_FDCWD, upper, deadline_in(timeout), &bytes, &inodes, &err);
     nsec_t took = clock_mono() - began;
     bool known = rc == 0 || err.code == ERR_NOT_FOUND;
     nsec_t pause = took * LAYER_COST;

@@ -11,10 +11,11 @@
 #include "base/strbuf.h"
 #include "sandbox/stats_private.h"
 
-#define STALE_PERIODS 2 /* a sample older than that is made anew before it is shown */
-#define FEW           16
-#define FEW_AGE       (500 * NSEC_PER_MSEC)
-#define NAMED_DEVICES 16 /* remembered while one answer is made */
+#define FIRST_LAYER_TIMEOUT (10 * NSEC_PER_MSEC)
+#define STALE_PERIODS       2 /* a sample older than that is made anew before it is shown */
+#define FEW                 16
+#define FEW_AGE             (500 * NSEC_PER_MSEC)
+#define NAMED_DEVICES       16 /* remembered while one answer is made */
 
 /* The names of devices, looked up once an answer. */
 struct names {
@@ -84,6 +85,18 @@ static bool container_from_memory(struct stats *s, enum usage_depth depth, nsec_
     return fresh;
 }
 
+/* The size of a young container's layer is known at once, too; one that takes longer to walk waits
+ * for its round. */
+static void first_layer(struct stats *s, enum usage_depth depth, nsec_t age,
+                        struct container_stats_view *view)
+{
+    if (depth != USAGE_DETAIL || view->stats.layer_at ||
+        !sample_layer_is_due(s, view->container.hold))
+        return;
+    sample_layer(s, view->container.hold, FIRST_LAYER_TIMEOUT);
+    (void)container_from_memory(s, depth, age, view);
+}
+
 /* The views of containers are taken over. */
 static void fill(struct stats *s, enum usage_depth depth, struct container_view *containers,
                  size_t n, struct container_stats_view *views)
@@ -101,6 +114,7 @@ static void fill(struct stats *s, enum usage_depth depth, struct container_view 
                 depth);
             (void)container_from_memory(s, depth, age, &views[i]);
         }
+        first_layer(s, depth, age, &views[i]);
         name_devices(&names, views[i].detail);
     }
     if (n)

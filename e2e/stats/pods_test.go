@@ -246,3 +246,26 @@ func TestPodOfGuest(t *testing.T) {
 			s.Linux.Process.ProcessCount.Value > 0 && s.Linux.Network != nil
 	})
 }
+
+// TestFirstMetrics: a container that has only just been started has all its metrics, the size of its layer among them.
+func TestFirstMetrics(t *testing.T) {
+	n := h.NewNode(t, h.NodeOptions{})
+	n.Pull(t, h.BusyboxRef)
+	p := n.RunPod(t, "first")
+	c := p.Sh(t, "c", "sleep 1000")
+	c.Exec(t, "sh", "-c", "for i in 1 2 3; do echo hi > /file$i; done")
+	r, err := n.Raw.ListPodSandboxMetrics(h.Ctx, &cri.ListPodSandboxMetricsRequest{})
+	if err != nil || len(r.PodMetrics) != 1 || len(r.PodMetrics[0].ContainerMetrics) != 1 {
+		t.Fatalf("%v, %v", r, err)
+	}
+	for _, m := range r.PodMetrics[0].ContainerMetrics[0].Metrics {
+		if m.Name == "container_fs_usage_bytes" {
+			if m.Value.Value == 0 {
+				t.Error("three files take no room")
+			}
+			p.Remove(t)
+			return
+		}
+	}
+	t.Error("no container_fs_usage_bytes in the first list")
+}
