@@ -56,6 +56,7 @@ int family_address(int af, const char *ip, int prefix, const char *gateway,
 int family_unikraft_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
 int family_linux_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
 int family_rumprun_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+int family_hermit_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
 /** family_fits() - whether guests of the family come as such a kernel. Errors: INVALID. */
 int family_fits(const struct guest *guest, struct err *err) MUST_CHECK;
 

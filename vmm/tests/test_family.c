@@ -109,6 +109,18 @@ static void rumprun(void **state)
                "double quotes");
 }
 
+static void hermit(void **state)
+{
+    struct guest g = {.family = (char[]){"hermit"}, .kernel = KERNEL_MULTIBOOT};
+    autofree char *got = NULL;
+
+    (void)state;
+    expect(&g, S("a b", "it's", "", "-ip"), S("K=v w"), NULL,
+           "-ip 10.1.2.3 -mask 255.255.0.0 -gateway 10.1.0.1 env=HERMIT_DNS1=10.9.9.9 "
+           "'env=K=v w' -- 'a b' 'it'\\''s' '' '-ip'");
+    assert_err(line(&g, S("a\nb"), NULL, NULL, &got), err, ERR_UNSUPPORTED, "argument 'a?b'");
+}
+
 static void kernels_of_families(void **state)
 {
     struct guest g = {
@@ -127,6 +139,7 @@ int main(void)
         cmocka_unit_test(unikraft),
         cmocka_unit_test(linux_guest),
         cmocka_unit_test(rumprun),
+        cmocka_unit_test(hermit),
         cmocka_unit_test(kernels_of_families),
     };
 
