@@ -9,6 +9,7 @@
 //	UNICRI_E2E_SERVER  "unicrid" (default) or "containerd": proves the harness against another CRI server
 //	UNICRI_E2E_HELPERS directory with a unicri-unpack and a unicri-mkdisk to use instead of the build's
 //	UNICRI_E2E_TSAN    "1": the build is a ThreadSanitizer build
+//	UNICRI_E2E_FULL    "1": as many streaming sessions and bytes as are promised, not as many as there is time for
 package harness
 
 import (
