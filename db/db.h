@@ -142,6 +142,29 @@ int db_containers_load(struct db *db, struct container_row **ret, size_t *ret_n,
                        struct err *err) MUST_CHECK;
 void container_rows_free(struct container_row *rows, size_t n);
 
+/* ---------------------------------------------------------------- events */
+
+/* What happened to a pod or a container. They are written with the change that they tell of, and
+ * only the newest 4096 are kept. */
+struct event_row {
+    int64_t seq; /* ascending, never the same again; without gaps */
+    nsec_t at;   /* wall clock, to the millisecond */
+    int kind;    /* 0 created, 1 started, 2 stopped, 3 deleted */
+    char *id;    /* of the container, or of the pod for its own events */
+    char *pod_id, *namespace_, *name, *uid;
+    uint32_t attempt;
+};
+void event_row_done(struct event_row *row);
+void event_rows_free(struct event_row *rows, size_t n);
+/** db_events_after() - the oldest `max` of those after `after`, in order. Caller:
+ * event_rows_free(). */
+int db_events_after(struct db *db, int64_t after, size_t max, struct event_row **ret, size_t *ret_n,
+                    struct err *err) MUST_CHECK;
+/** db_events_range() - *ret_newest: the last; *ret_before: the last that is older than `since`. 0:
+ * none. */
+int db_events_range(struct db *db, nsec_t since, int64_t *ret_before, int64_t *ret_newest,
+                    struct err *err) MUST_CHECK;
+
 /* ---------------------------------------------------------------- images */
 
 struct image_row {

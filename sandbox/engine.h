@@ -86,6 +86,7 @@ struct engine {
     struct ending_head ending; /* monitors of ours that have done their work and are about to end */
     atomic_bool child_ended;   /* a look at the monitors is under way: see exits_child_ended() */
     bool closing;
+    unsigned followers; /* of events: see events.h */
     bool reserve_released;
     struct debts *debts; /* owed DELs: see network.h */
     struct stats *stats; /* see stats.h */

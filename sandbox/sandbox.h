@@ -286,6 +286,7 @@ bool engine_ready(struct engine *engine, char **ret_why);
 char *engine_census(struct engine *engine);
 
 /* The facade goes on: what pods and containers use, and what happens to them. */
+#include "sandbox/events.h"
 #include "sandbox/usage.h"
 
 #endif

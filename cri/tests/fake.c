@@ -290,6 +290,30 @@ void pod_stats_views_free(struct pod_stats_view *views, size_t n)
     (void)views, (void)n;
 }
 
+struct follower *follower_open(struct engine *engine, struct err *err)
+{
+    (void)engine;
+    (void)err_set(err, ERR_EXHAUSTED, "events: too many follow");
+    return NULL;
+}
+
+void follower_close(struct follower *f)
+{
+    (void)f;
+}
+
+int follower_next(struct follower *f, const struct caller *caller, struct event *ret,
+                  struct err *err)
+{
+    (void)f, (void)caller, (void)ret;
+    return err_set(err, ERR_CANCELLED, "gone");
+}
+
+void follower_done(struct follower *f, const struct event *event)
+{
+    (void)f, (void)event;
+}
+
 void engine_layers_usage(struct engine *engine, struct layers_usage *ret)
 {
     (void)engine;
