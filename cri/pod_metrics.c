@@ -66,12 +66,14 @@ static void add(struct out *o, nsec_t at, uint64_t value, char *const *extra)
     if (n_extra) {
         new->label_values = ARENA_ARRAY(o->arena, char *, n_base + n_extra);
         memcpy(new->label_values, o->base, sizeof(o->base));
-        memcpy(new->label_values + n_base, extra, n_extra * sizeof(*extra));
+        for (size_t i = 0; extra && i < n_extra; i++)
+            new->label_values[n_base + i] = extra[i];
     }
     if (o->n == o->room) {
         Runtime__V1__Metric **more = ARENA_ARRAY(o->arena, Runtime__V1__Metric *, 2 * o->room);
 
-        memcpy(more, o->v, o->n * sizeof(*more));
+        for (size_t i = 0; i < o->n; i++)
+            more[i] = o->v[i];
         o->v = more;
         o->room *= 2;
     }

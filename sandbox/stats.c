@@ -70,7 +70,7 @@ static void round_pods(struct stats *s, enum usage_depth depth)
 {
     struct pod **pods;
     size_t n = pods_all(s->engine, &pods), n_ready = 0;
-    autofree const struct pod **ready = xcalloc(n + 1, sizeof(*ready));
+    autofree const struct pod **ready = xcalloc(n + 1, sizeof(struct pod *));
 
     for (size_t i = 0; i < n; i++) {
         if (pod_state(pods[i]) != POD_READY)

@@ -157,7 +157,7 @@ static void on_links(void *arg, size_t i, const struct link_stats *links, size_t
 void sample_links(struct stats *s, const struct pod *const *pods, size_t n)
 {
     autofree const char **paths = xcalloc(n + 1, sizeof(*paths));
-    autofree const struct pod **with = xcalloc(n + 1, sizeof(*with));
+    autofree const struct pod **with = xcalloc(n + 1, sizeof(struct pod *));
     struct links_arg arg = {.stats = s, .pods = with};
     struct err err = ERR_INIT;
     size_t m = 0;

@@ -52,7 +52,7 @@ static void *copy(const void *from, size_t n, size_t size)
 {
     void *to = xcalloc(n + 1, size);
 
-    if (n)
+    if (from && n)
         memcpy(to, from, n * size);
     return to;
 }
@@ -208,7 +208,7 @@ static unsigned pod_from_memory(struct stats *s, enum usage_depth depth, nsec_t 
 static void fill_pods(struct stats *s, enum usage_depth depth, struct pod_stats_view *views,
                       size_t n)
 {
-    autofree const struct pod **unseen = xcalloc(n + 1, sizeof(*unseen));
+    autofree const struct pod **unseen = xcalloc(n + 1, sizeof(struct pod *));
     autofree bool *looked = xcalloc(n + 1, sizeof(*looked));
     struct names names = {.n = 0};
     nsec_t age = max_age(s, n);

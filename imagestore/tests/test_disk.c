@@ -305,8 +305,9 @@ static void test_collected(void **state)
     struct err err = ERR_INIT;
     autoimage *image = make_image(f);
     autofree char *dir = path_join(f->dir, "c1");
-    autofd int erofs = must_open(f, image, IMAGE_DISK_EROFS, "");
-    autofd int ext4 = must_open(f, image, IMAGE_DISK_EXT4, "");
+
+    close(must_open(f, image, IMAGE_DISK_EROFS, ""));
+    close(must_open(f, image, IMAGE_DISK_EXT4, ""));
     assert_int_equal(count_disks(f), 2);
     if (rootfs_hold(f->store, image, dir, &err) < 0 ||
         imagestore_remove(f->store, image->id, &err) < 0)
@@ -315,7 +316,7 @@ static void test_collected(void **state)
     fixture_close(f); /* a new daemon knows the hold too */
     fixture_open(f);
     assert_int_equal(count_disks(f), 2);
-    autofd int again = must_open(f, image, IMAGE_DISK_EXT4, "");
+    close(must_open(f, image, IMAGE_DISK_EXT4, ""));
     if (rootfs_unmount(f->store, dir, &err) < 0)
         fail_msg("%s", err.msg);
     assert_int_equal(count_disks(f), 0);
