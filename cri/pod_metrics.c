@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/strbuf.h"
-#include "cni/cni.h"
 
 #define EXTRA_MAX      4
 #define CFS_PERIOD     100000 /* the kernel's own, when none was asked for */

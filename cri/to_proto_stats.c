@@ -4,7 +4,6 @@
  * tell the two apart. What does not run has attributes, and a container its writable layer.
  */
 #include "base/strbuf.h"
-#include "cni/cni.h"
 #include "cri/to_proto.h"
 
 #define DEFAULT_INTERFACE "eth0" /* what a pod's own network is called in it */

@@ -352,5 +352,4 @@ void engine_layers_usage(struct engine *engine, struct layers_usage *ret)
         ret->inodes += sample->stats.layer_inodes;
     }
     mutex_unlock(&s->lock);
-    stats_asked(s, USAGE_BRIEF);
 }

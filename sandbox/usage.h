@@ -9,9 +9,8 @@
 #ifndef UNICRI_SANDBOX_USAGE_H
 #define UNICRI_SANDBOX_USAGE_H
 
+#include "cni/cni.h"
 #include "sandbox/sandbox.h"
-
-struct link_stats; /* cni/cni.h */
 
 /* Pressure stall information: shares of time in percent, and stalled time in all. */
 struct pressure_line {
