@@ -251,7 +251,7 @@ static void write_text(const char *path, const char *text)
 static void entries(void **state)
 {
     static const char *const looks[] = {"/ro/file",  "/rw/file", "/etc/a/conf", "/link",
-                                        "/dev/null", "/",        "/work/sub"};
+                                        "/dev/null", "/",        "/room/sub"};
     autofree char *ro = NULL, *rw = NULL;
     struct rig rig;
 
@@ -268,7 +268,7 @@ static void entries(void **state)
     root_fd(&rig, "root_ro", ro, "/ro");
     root_fd(&rig, "root_rw", rw, "/rw/file");
     root_fd(&rig, "root_device", "/dev/null", "/dev/null");
-    rig_field(&rig, "root_dir", "/work/sub");
+    rig_field(&rig, "root_dir", "/room/sub");
     rig_field(&rig, "root_file", "/etc/a/conf");
     rig_field(&rig, "root_text", "words");
     rig_field(&rig, "root_symlink", "/link");
@@ -285,7 +285,7 @@ static void entries(void **state)
     assert_in_file(&rig, "log", "stdout F /link: read no-write bound\n");
     assert_in_file(&rig, "log", "stdout F /dev/null: read write\n");
     assert_in_file(&rig, "log", "stdout F /: read no-write\n");
-    assert_in_file(&rig, "log", "stdout F /work/sub: read no-write\n");
+    assert_in_file(&rig, "log", "stdout F /room/sub: read no-write\n");
     assert_int_equal(access("/through-the-link", F_OK), -1);
 }
 
