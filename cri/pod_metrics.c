@@ -446,12 +446,30 @@ static const struct row rows[] = {
 
 /* ------------------------------------------------------------------- messages */
 
-Runtime__V1__MetricDescriptor **metric_descriptors(struct arena *arena, size_t *ret_n)
+/* What version 1 of control groups does not count. */
+static bool is_of_v2(const struct row *row)
+{
+    static const unsigned only[] = {USAGE_MEMORY_SHMEM_THP,   USAGE_MEMORY_FILE_THP,
+                                    USAGE_MEMORY_PGSCAN,      USAGE_MEMORY_PGSTEAL,
+                                    USAGE_MEMORY_EVENTS_HIGH, USAGE_MEMORY_EVENTS_MAX};
+
+    for (size_t i = 0; row->add == add_counter && i < ARRAY_SIZE(only); i++)
+        if (row->which == only[i])
+            return true;
+    return false;
+}
+
+Runtime__V1__MetricDescriptor **metric_descriptors(struct arena *arena, bool cgroup_v2,
+                                                   size_t *ret_n)
 {
     Runtime__V1__MetricDescriptor **all =
         ARENA_ARRAY(arena, Runtime__V1__MetricDescriptor *, ARRAY_SIZE(rows));
 
+    *ret_n = 0;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (!cgroup_v2 && is_of_v2(&rows[i]))
+            continue;
+
         Runtime__V1__MetricDescriptor *new =
             PROTO_NEW(arena, Runtime__V1__MetricDescriptor, runtime__v1__metric_descriptor);
         size_t n_base = ARRAY_SIZE(base_labels), n_extra = count_extra(&rows[i]);
@@ -462,9 +480,8 @@ Runtime__V1__MetricDescriptor **metric_descriptors(struct arena *arena, size_t *
         new->label_keys = ARENA_ARRAY(arena, char *, n_base + n_extra);
         memcpy(new->label_keys, base_labels, sizeof(base_labels));
         memcpy(new->label_keys + n_base, rows[i].extra, n_extra * sizeof(char *));
-        all[i] = new;
+        all[(*ret_n)++] = new;
     }
-    *ret_n = ARRAY_SIZE(rows);
     return all;
 }
 

@@ -13,8 +13,10 @@
 
 #include "cri/to_proto.h"
 
-/** metric_descriptors() - of all rows. */
-Runtime__V1__MetricDescriptor **metric_descriptors(struct arena *arena, size_t *ret_n);
+/** metric_descriptors() - of all rows that can have a value here: who is told of one waits for it.
+ */
+Runtime__V1__MetricDescriptor **metric_descriptors(struct arena *arena, bool cgroup_v2,
+                                                   size_t *ret_n);
 /** pod_metrics_to_proto() - of a pod and its containers, from views made with USAGE_DETAIL. What
  * does not run has no metrics. `layers`: the filesystem of the writable layers. */
 Runtime__V1__PodSandboxMetrics *pod_metrics_to_proto(struct arena *arena,

@@ -86,7 +86,8 @@ int on_list_metric_descriptors(struct call *call, struct err *err)
               runtime__v1__list_metric_descriptors_response);
 
     (void)err;
-    reply->descriptors = metric_descriptors(call->arena, &reply->n_descriptors);
+    reply->descriptors = metric_descriptors(call->arena, engine_cgroup_v2(call->daemon->engine),
+                                            &reply->n_descriptors);
     return 0;
 }
 

@@ -249,3 +249,8 @@ char *engine_census(struct engine *engine)
     json_put(o, "jobs", json_integer((json_int_t)jobs_running(engine->jobs)));
     return json_text(o);
 }
+
+bool engine_cgroup_v2(const struct engine *engine)
+{
+    return engine->cgroups.v2;
+}

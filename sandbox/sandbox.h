@@ -280,6 +280,8 @@ size_t engine_handlers(struct engine *engine, struct handler_view **ret);
 void handler_views_free(struct handler_view *views, size_t n);
 /** engine_ready() - can containers be run? Else *ret_why, owned by the caller. */
 bool engine_ready(struct engine *engine, char **ret_why);
+/** engine_cgroup_v2() - are control groups all of version 2 here? Some numbers exist there only. */
+bool engine_cgroup_v2(const struct engine *engine);
 /** engine_census() - what this daemon has made and not yet undone, as JSON (cgroups, netns, mounts,
  * taps, monitors, owed DELs): the leak census for metrics and `unicri info`. Owned by the caller.
  */

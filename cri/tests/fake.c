@@ -344,6 +344,12 @@ bool engine_ready(struct engine *engine, char **ret_why)
     return !fake.not_ready;
 }
 
+bool engine_cgroup_v2(const struct engine *engine)
+{
+    (void)engine;
+    return true;
+}
+
 char *engine_census(struct engine *engine)
 {
     (void)engine;

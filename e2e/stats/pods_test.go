@@ -258,14 +258,21 @@ func TestFirstMetrics(t *testing.T) {
 	if err != nil || len(r.PodMetrics) != 1 || len(r.PodMetrics[0].ContainerMetrics) != 1 {
 		t.Fatalf("%v, %v", r, err)
 	}
-	for _, m := range r.PodMetrics[0].ContainerMetrics[0].Metrics {
-		if m.Name == "container_fs_usage_bytes" {
-			if m.Value.Value == 0 {
-				t.Error("three files take no room")
-			}
-			p.Remove(t)
-			return
+	got := map[string]uint64{}
+	for _, m := range append(r.PodMetrics[0].Metrics, r.PodMetrics[0].ContainerMetrics[0].Metrics...) {
+		got[m.Name] = m.Value.Value
+	}
+	if got["container_fs_usage_bytes"] == 0 {
+		t.Error("no container_fs_usage_bytes in the first list")
+	}
+	l, err := n.RT.ListMetricDescriptors(h.Ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range l {
+		if _, ok := got[d.Name]; !ok && strings.HasPrefix(d.Name, "container_memory_") {
+			t.Errorf("%s is described and never has a value here", d.Name)
 		}
 	}
-	t.Error("no container_fs_usage_bytes in the first list")
+	p.Remove(t)
 }
