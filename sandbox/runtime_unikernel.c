@@ -170,6 +170,7 @@ static int take_address(struct container *c, struct err *err)
     struct engine *engine = c->engine;
     struct pod *pod = c->pod;
     deadline_t deadline = deadline_in(GUEST_LINK_TIMEOUT);
+    autofree char *holder = NULL;
     bool waiting = true, taken;
 
     mutex_lock(&engine->lock);
@@ -178,11 +179,14 @@ static int take_address(struct container *c, struct err *err)
     taken = !pod->guest || pod->guest == c;
     if (taken)
         pod->guest = c;
+    else
+        holder = xstrdup(pod->guest->spec->name);
     mutex_unlock(&engine->lock);
     return taken ? 0
                  : err_set(err, ERR_UNSUPPORTED,
-                           "another unikernel of this pod has its address: one guest with a "
-                           "network device per pod is supported");
+                           "unikernel '%s' of this pod has its address: one guest with a network "
+                           "device per pod is supported",
+                           holder);
 }
 
 static int link_up(struct container *c, struct err *err)

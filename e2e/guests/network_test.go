@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -259,6 +260,93 @@ func TestHostPort(t *testing.T) {
 	p.Run(t, "guest", h.GuestRef("http.spt"), nil, args())
 	if got, err := n.Get("http://"+node4+":18080/port", 10*time.Second); err != nil || !strings.Contains(got, "/port") {
 		t.Errorf("%q %v", got, err)
+	}
+	p.Stop(t)
+	p.Remove(t)
+}
+
+// TestGuestsSideBySide: what one guest of a pod does never touches the network of another.
+func TestGuestsSideBySide(t *testing.T) {
+	n := dualNode(t, false)
+	for _, g := range []string{"crash", "idle"} {
+		n.Pull(t, h.GuestRef(g+".spt"))
+	}
+	p := n.RunPod(t, "several")
+	web := p.Run(t, "web", h.GuestRef("http.spt"), nil, args())
+	v4, v6 := ips(t, p)
+	answers := func(after string) {
+		t.Helper()
+		for _, ip := range []string{v4, v6} {
+			if _, err := n.Get("http://"+net.JoinHostPort(ip, "8080")+"/", 10*time.Second); err != nil {
+				t.Fatalf("after %s: %v", after, err)
+			}
+		}
+	}
+	answers("start")
+	p.Run(t, "crash", h.GuestRef("crash.spt"), nil, args()).Wait(t, 10e9)
+	answers("another guest's crash")
+	idle := p.Run(t, "idle", h.GuestRef("idle.spt"), nil, args())
+	if err := n.RT.StopContainer(h.Ctx, idle.ID, 1); err != nil {
+		t.Fatal(err)
+	}
+	answers("another guest's stop")
+	second, err := p.TryCreate("second", h.GuestRef("http.spt"), nil, args())
+	if err == nil {
+		err = n.RT.StartContainer(h.Ctx, second.ID)
+	}
+	if err == nil || !strings.Contains(err.Error(), "unikernel 'web' of this pod") {
+		t.Errorf("a second guest with a network device: %v", err)
+	}
+	if err := n.RT.RemoveContainer(h.Ctx, second.ID); err != nil {
+		t.Error(err)
+	}
+	answers("the refusal of a second guest")
+
+	// As after a kubelet's restart of the container, by each way a guest may end: the next attempt has the address at once.
+	for attempt, end := range []func(){
+		func() { n.RT.StopContainer(h.Ctx, web.ID, 1) },
+		func() { syscall.Kill(findGuest(t, n, web).pid, syscall.SIGKILL) },
+	} {
+		end()
+		web.Wait(t, 10e9)
+		cfg := p.CtrConfig("web", h.GuestRef("http.spt"), nil, args())
+		cfg.Metadata.Attempt = uint32(attempt + 1)
+		id, err := n.RT.CreateContainer(h.Ctx, p.ID, cfg, p.Config)
+		if err == nil {
+			err = n.RT.StartContainer(h.Ctx, id)
+		}
+		if err != nil {
+			t.Fatalf("attempt %d: %v", attempt+1, err)
+		}
+		web = &h.Ctr{Pod: p, ID: id, Config: cfg}
+		answers("a restart")
+	}
+	p.Stop(t)
+	p.Remove(t)
+
+	host, err := n.TryRunPod("host", "", func(c *cri.PodSandboxConfig) {
+		c.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_NODE
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = host.TryCreate("web", h.GuestRef("http.spt"), nil, args()); err == nil || !strings.Contains(err.Error(), "hostNetwork") {
+		t.Errorf("a guest in the node's network: %v", err)
+	}
+	host.Stop(t)
+	host.Remove(t)
+}
+
+// TestNoLinkNoStart: a guest whose network cannot be set up is not started without it.
+func TestNoLinkNoStart(t *testing.T) {
+	n := dualNode(t, false, "UNICRI_FAULTS=cni.link.create=EPERM")
+	p := n.RunPod(t, "fault")
+	c := p.Create(t, "guest", h.GuestRef("http.spt"), nil, args())
+	if err := n.RT.StartContainer(h.Ctx, c.ID); err == nil || !strings.Contains(strings.ToLower(err.Error()), "operation not permitted") {
+		t.Errorf("%v", err)
+	}
+	if strings.Contains(c.RawLog(), "listening") {
+		t.Error("the guest ran")
 	}
 	p.Stop(t)
 	p.Remove(t)
