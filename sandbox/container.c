@@ -42,6 +42,7 @@ struct container *container_new(struct pod *pod, const char *id, struct containe
     c->image_id = xstrdup("");
     c->image_ref = xstrdup("");
     c->runtime_name = xstrdup("");
+    c->guest_family = xstrdup("");
     c->run_dir = path_join(engine->containers_dir, id);
     c->rootfs_dir = path_join(engine->rootfs_dir, id);
     c->cgroup = path_join(pod->cgroup, id);
@@ -72,6 +73,7 @@ void container_unref(struct container *c)
     free(c->image_ref);
     free(c->log_path);
     free(c->runtime_name);
+    free(c->guest_family);
     free(c->run_dir);
     free(c->rootfs_dir);
     free(c->cgroup);

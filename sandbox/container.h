@@ -50,6 +50,7 @@ struct container {
     struct image *image; /* until it has been started; NULL after a restart */
     struct guest *guest;
     uint32_t jail_uid;  /* 0: none */
+    char *guest_family; /* vmm_guest_family(); "" none */
     bool wants_address; /* a guest with a network device */
     struct guest_link guest_link;
     uint64_t guest_memory, guest_overhead; /* of the VMM's cgroup; 0: not known */

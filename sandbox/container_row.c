@@ -42,6 +42,7 @@ int container_save_runtime(struct container *c, struct err *err)
     autofree char *text = NULL;
 
     json_put_string(o, "driver", c->runtime_name);
+    json_put_string(o, "guest_family", c->guest_family);
     json_put_string(o, "image_ref", c->image_ref);
     json_put_string(o, "cgroup", c->cgroup);
     json_put_string(o, "boot", boot_id());
@@ -99,11 +100,13 @@ void container_load_runtime(struct container *c, const char *json)
 {
     autojson *o = json_parse(json, strlen(json), ROW_JSON_MAX_BYTES, "runtime", NULL);
     const char *driver = NULL, *image_ref = NULL, *cgroup = NULL, *boot = NULL;
+    const char *family = NULL;
     int64_t signal = 0, uid = 0, memory = 0, overhead = 0;
 
     if (!o || json_opt_string(o, "driver", &driver, NULL) < 0 ||
         json_opt_string(o, "image_ref", &image_ref, NULL) < 0 ||
         json_opt_string(o, "cgroup", &cgroup, NULL) < 0 ||
+        json_opt_string(o, "guest_family", &family, NULL) < 0 ||
         json_opt_string(o, "boot", &boot, NULL) < 0 ||
         json_opt_int(o, "stop_signal", &signal, NULL) < 0 ||
         json_opt_int(o, "uid", &uid, NULL) < 0 ||
@@ -119,6 +122,10 @@ void container_load_runtime(struct container *c, const char *json)
     if (driver) {
         free(c->runtime_name);
         c->runtime_name = xstrdup(driver);
+    }
+    if (family) {
+        free(c->guest_family);
+        c->guest_family = xstrdup(family);
     }
     if (image_ref) {
         free(c->image_ref);

@@ -101,6 +101,8 @@ static int check(struct container *c, struct err *err)
 {
     autostrv char **env = NULL;
 
+    free(c->guest_family);
+    c->guest_family = xstrdup(vmm_guest_family(c->guest));
     c->wants_address = count_devices(c->guest, GUEST_NET) > 0;
     if (check_request(c, err) < 0 || check_devices(c, err) < 0 ||
         container_env(c->spec, &c->image->config, &env, err) < 0)
@@ -377,7 +379,7 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
         return -1;
     if (driver && driver->control == VMM_CONTROL_LISTENER && (control = guest_listen(c, err)) < 0)
         return -1;
-    if (driver && driver->explain_record && (record = guest_record_open(c, err)) < 0)
+    if (driver && driver->record && (record = guest_record_open(c, err)) < 0)
         return -1;
     args = guest_args(c, image);
     mutex_lock(&c->engine->lock);
@@ -421,15 +423,18 @@ static void explain(struct container *c, bool exited, int code, int *exit_code, 
                     const char **message)
 {
     const struct vmm_driver *driver = guest_driver(c);
+    autofree char *record = driver && driver->record ? guest_record_read(c) : NULL;
+    struct vmm_ending end = {
+        .family = c->guest_family, .exited = exited, .code = code, .record = record ? record : ""};
+    struct vmm_verdict verdict;
 
     *exit_code = exited ? code : 128 + code;
-    if (driver && driver->explain_record) {
-        autofree char *record = guest_record_read(c);
-
-        driver->explain_record(record ? record : "", exited, code, exit_code, reason, message);
-    } else if (driver && driver->explain) {
-        driver->explain(exited, code, exit_code, reason, message);
-    }
+    if (!driver)
+        return;
+    driver->explain(&end, &verdict);
+    *exit_code = verdict.exit_code;
+    *reason = verdict.reason;
+    *message = verdict.message;
 }
 
 static bool stop(struct container *c, deadline_t deadline, struct err *err)

@@ -14,6 +14,8 @@
 #include "vmm/private.h"
 
 #define ARGUMENTS_MAX 1024
+#define GENERIC       "generic"
+#define SOLO5         "solo5"
 
 /* ---------------------------------------------------------------- mirage */
 
@@ -140,17 +142,43 @@ static int generic_arguments(const struct vmm_spec *spec, char ***ret, struct er
 /* The image's own initrd or disk, or neither. */
 #define ROOT_OF_IMAGE (1U << VMM_ROOT_NONE | 1U << VMM_ROOT_INITRD | 1U << VMM_ROOT_BLOCK)
 
+#define UNIKRAFT_SILENT "Unikraft does not tell its application's exit status"
+
+/* Solo5's virtio binding writes the same at every end. */
+static const struct family_told solo5_told[] = {
+    {41, 0, "Completed", "Solo5 does not tell the guest's exit status on virtio"},
+    {0},
+};
+static const struct family_told unikraft_told[] = {
+    {41, 0, "Completed", UNIKRAFT_SILENT},
+    {42, 1, "GuestCrashed", "Unikraft crashed"},
+    {0},
+};
+static const struct family_told hermit_told[] = {
+    {0, 1, "Error", "Hermit tells of a failure, but not the exit status"},
+    {1, 0, "Completed", ""},
+    {0},
+};
+
 static const struct family families[] = {
-    {.name = "generic", .arguments = generic_arguments, .roots = ROOT_OF_IMAGE},
-    {.name = "mirage", .arguments = mirage_arguments, .roots = ROOT_OF_IMAGE},
+    {.name = GENERIC, .arguments = generic_arguments, .roots = ROOT_OF_IMAGE},
+    {.name = SOLO5,
+     .arguments = generic_arguments,
+     .kernels = 1U << KERNEL_SOLO5 | 1U << KERNEL_MULTIBOOT,
+     .roots = 1U << VMM_ROOT_NONE | 1U << VMM_ROOT_BLOCK,
+     .told = solo5_told},
+    {.name = "mirage", .arguments = mirage_arguments, .roots = ROOT_OF_IMAGE, .told = solo5_told},
     {.name = "unikraft",
      .arguments = family_unikraft_arguments,
      .kernels = 1U << KERNEL_MULTIBOOT | 1U << KERNEL_PVH | 1U << KERNEL_ELF64,
-     .roots = 1U << VMM_ROOT_NONE | 1U << VMM_ROOT_INITRD},
+     .roots = 1U << VMM_ROOT_NONE | 1U << VMM_ROOT_INITRD,
+     .told = unikraft_told,
+     .silent = UNIKRAFT_SILENT},
     {.name = "rumprun",
      .arguments = family_rumprun_arguments,
      .kernels = 1U << KERNEL_SOLO5 | 1U << KERNEL_MULTIBOOT,
-     .roots = 1U << VMM_ROOT_NONE | 1U << VMM_ROOT_BLOCK},
+     .roots = 1U << VMM_ROOT_NONE | 1U << VMM_ROOT_BLOCK,
+     .told = solo5_told},
     {.name = "mewz"},
     {.name = "linux",
      .arguments = family_linux_arguments,
@@ -160,7 +188,9 @@ static const struct family families[] = {
     {.name = "hermit",
      .arguments = family_hermit_arguments,
      .kernels = 1U << KERNEL_MULTIBOOT | 1U << KERNEL_PVH | 1U << KERNEL_ELF64,
-     .roots = 1U << VMM_ROOT_INITRD},
+     .roots = 1U << VMM_ROOT_INITRD,
+     .debug_port = {0xf4, 4},
+     .told = hermit_told},
     {.name = "osv"},
     {.name = "nanos"},
     {.name = "includeos"},
@@ -168,29 +198,37 @@ static const struct family families[] = {
     {.name = "freebsd"},
 };
 
-bool family_is_known(const char *name)
+const struct family *family_row(const char *name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(families); i++)
-        if (str_eq(families[i].name, name))
-            return true;
-    return false;
+        if (str_eq(families[i].name, *name ? name : GENERIC))
+            return &families[i];
+    return NULL;
+}
+
+bool family_is_known(const char *name)
+{
+    return *name && family_row(name);
 }
 
 const struct family *family_find(const char *name, struct err *err)
 {
-    if (!*name)
-        return &families[0];
-    for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-        if (!str_eq(families[i].name, name))
-            continue;
-        if (families[i].arguments)
-            return &families[i];
-        err_set(err, ERR_UNSUPPORTED,
-                "unikernel type '%s': not supported by the drivers of this host", name);
-        return NULL;
-    }
-    err_set(err, ERR_UNSUPPORTED, "unikernel type '%s': unknown", name);
+    const struct family *family = family_row(name);
+
+    if (family && family->arguments)
+        return family;
+    err_set(err, ERR_UNSUPPORTED, "unikernel type '%s': %s", name,
+            family ? "not supported by the drivers of this host" : "unknown");
     return NULL;
+}
+
+const char *vmm_guest_family(const struct guest *guest)
+{
+    const struct family *family = family_row(*guest->family ? guest->family
+                                             : guest->solo5 ? SOLO5
+                                                            : GENERIC);
+
+    return family ? family->name : GENERIC;
 }
 
 int family_fits(const struct guest *guest, struct err *err)

@@ -27,6 +27,15 @@ extern const struct vmm_driver vmm_tender_hvt;
 
 /* ---- family.c */
 
+/* QEMU's isa-debug-exit: how a guest tells its VMM its exit status. */
+struct family_port {
+    uint16_t base, bytes;
+};
+struct family_told {
+    int value, exit_code;
+    const char *reason, *message;
+};
+
 /* How a family of guests is told its arguments and address. */
 struct family {
     const char *name;
@@ -34,12 +43,19 @@ struct family {
     unsigned roots;        /* bit (1 << enum vmm_root): how it can get its root */
     unsigned volumes;      /* bit (1 << enum vmm_volumes) */
     const char *disk_kind; /* the file system it mounts best; NULL: no disks of ours */
+    struct family_port debug_port;  /* all 0: the usual one */
+    const struct family_told *told; /* what the values mean that it writes there; ends with reason
+                                       NULL. NULL: its exit status */
+    bool ends_by_reset;             /* it knows no other end */
+    const char *silent;             /* why an end without a status says nothing; NULL: success */
     /** Append to *ret (a strv) what the guest is given. Errors: INVALID naming the argument. NULL:
      * no driver can run it. */
     int (*arguments)(const struct vmm_spec *spec, char ***ret, struct err *err);
 };
 /** family_find() - by the name an image declares; "" is "generic". Errors: UNSUPPORTED. */
 const struct family *family_find(const char *name, struct err *err);
+/** family_row() - the same; "" is "generic"; NULL: there is none. */
+const struct family *family_row(const char *name);
 /** family_is_known() - whether it is a name that images may declare at all. */
 bool family_is_known(const char *name);
 /** family_arguments() - the guest's arguments, owned by the caller: the family's own, then the
@@ -59,6 +75,16 @@ int family_rumprun_arguments(const struct vmm_spec *spec, char ***ret, struct er
 int family_hermit_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
 /** family_fits() - whether guests of the family come as such a kernel. Errors: INVALID. */
 int family_fits(const struct guest *guest, struct err *err) MUST_CHECK;
+
+/* ---- family_end.c */
+
+/* What has become of a guest's machine, as far as its VMM told. */
+enum vmm_end { VMM_END_UNKNOWN, VMM_END_SHUTDOWN, VMM_END_RESET, VMM_END_PANIC };
+/** family_debug_port() - where the family's guests write their exit status. */
+struct family_port family_debug_port(const char *family);
+/** family_end() - what it means that the guest itself ended its machine in this way, having written
+ * `value` to its debug port; -1: nothing. For drivers' `explain`. */
+void family_end(const char *family, enum vmm_end end, int value, struct vmm_verdict *ret);
 
 /* ---- elf_note.c, elf_kernel.c, kernel.c */
 

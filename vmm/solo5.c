@@ -366,29 +366,29 @@ static bool look_up(const struct meaning *table, size_t n, int code, const char 
     return false;
 }
 
-static void explain(bool is_hvt, int exited, int code, int *ret_exit_code, const char **ret_reason,
-                    const char **ret_message)
+static void explain(bool is_hvt, const struct vmm_ending *end, struct vmm_verdict *ret)
 {
-    *ret_exit_code = exited ? code : 128 + code;
-    *ret_reason = exited && code == 0 ? "Completed" : "Error";
-    *ret_message = "";
-    if (!exited)
-        (void)look_up(signals, ARRAY_SIZE(signals), code, ret_reason, ret_message);
-    else if (!is_hvt ||
-             !look_up(hvt_statuses, ARRAY_SIZE(hvt_statuses), code, ret_reason, ret_message))
-        (void)look_up(tender_statuses, ARRAY_SIZE(tender_statuses), code, ret_reason, ret_message);
+    bool ok = end->exited && end->code == 0;
+
+    *ret = (struct vmm_verdict){.exit_code = end->exited ? end->code : 128 + end->code,
+                                .reason = ok ? "Completed" : "Error",
+                                .message = ""};
+    if (!end->exited)
+        (void)look_up(signals, ARRAY_SIZE(signals), end->code, &ret->reason, &ret->message);
+    else if (!is_hvt || !look_up(hvt_statuses, ARRAY_SIZE(hvt_statuses), end->code, &ret->reason,
+                                 &ret->message))
+        (void)look_up(tender_statuses, ARRAY_SIZE(tender_statuses), end->code, &ret->reason,
+                      &ret->message);
 }
 
-static void spt_explain(int exited, int code, int *ret_exit_code, const char **ret_reason,
-                        const char **ret_message)
+static void spt_explain(const struct vmm_ending *end, struct vmm_verdict *ret)
 {
-    explain(false, exited, code, ret_exit_code, ret_reason, ret_message);
+    explain(false, end, ret);
 }
 
-static void hvt_explain(int exited, int code, int *ret_exit_code, const char **ret_reason,
-                        const char **ret_message)
+static void hvt_explain(const struct vmm_ending *end, struct vmm_verdict *ret)
 {
-    explain(true, exited, code, ret_exit_code, ret_reason, ret_message);
+    explain(true, end, ret);
 }
 
 const struct vmm_driver vmm_tender_spt = {

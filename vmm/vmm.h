@@ -88,6 +88,10 @@ int guest_declared(const struct kvs *labels, const struct kvs *annotations,
  */
 int guest_probe_kernel(struct guest *guest, int kernel_fd, struct err *err) MUST_CHECK;
 
+/** vmm_guest_family() - the family by whose rules the guest is run: what the image declares, else
+ * by its kernel. Static; for vmm_ending, and to be kept for it over a restart. */
+const char *vmm_guest_family(const struct guest *guest);
+
 /* ---------------------------------------------------------- a plan */
 
 #define VMM_FDS_MAX 24
@@ -171,7 +175,7 @@ struct vmm_spec {
     int control_fd;      /* listening unix socket for the VMM's API when the driver's control is
                             VMM_CONTROL_LISTENER; -1 none */
     int record_fd;       /* an empty file in which the VMM may tell how its guest ended, when the
-                            driver has explain_record; -1 none */
+                            driver has `record`; -1 none */
     const char *workdir; /* for guests that can change into it; "" none */
 };
 
@@ -251,8 +255,18 @@ enum {
     VMM_CAN_MANY_NETS = 1 << 6,
 };
 
-/* What has become of a guest, as far as its VMM's API told before it ended. */
-enum vmm_end { VMM_END_UNKNOWN, VMM_END_SHUTDOWN, VMM_END_RESET, VMM_END_PANIC };
+/* How a VMM's process has ended, and what is known beside that. All borrowed. */
+struct vmm_ending {
+    const char *family; /* of the guest: vmm_guest_family() */
+    bool exited;        /* with status `code`; else killed by signal `code` */
+    int code;
+    const char *record; /* what stands in vmm_spec.record_fd: bounded, nobody vouches for it; "" */
+};
+/* What that means for the container. The texts are static. */
+struct vmm_verdict {
+    int exit_code;                /* the guest's own where it tells one */
+    const char *reason, *message; /* "Completed", "Error", "GuestCrashed", ...; "" no message */
+};
 
 struct vmm_driver {
     const char *name; /* "tender-spt" */
@@ -274,14 +288,9 @@ struct vmm_driver {
     int (*ready)(int fd, deadline_t deadline, struct err *err);
     /** Ask the guest to shut down (ACPI button, Ctrl-Alt-Del); only asks. Errors: as ready. */
     int (*shutdown)(int fd, deadline_t deadline, struct err *err);
-    /** What an exit status of the VMM means; fills reason ("Error", "GuestCrashed", ...) and the
-     * guest's own code. */
-    void (*explain)(int exited, int code, int *ret_exit_code, const char **ret_reason,
-                    const char **ret_message);
-    /** The same for a VMM that writes to vmm_spec.record_fd: `record` is what stands there, a
-     * bounded text that nobody vouches for. Used instead of explain where there is one. */
-    void (*explain_record)(const char *record, int exited, int code, int *ret_exit_code,
-                           const char **ret_reason, const char **ret_message);
+    bool record; /* its VMM writes to vmm_spec.record_fd */
+    /** What an end of the VMM means; fills all of *ret. */
+    void (*explain)(const struct vmm_ending *end, struct vmm_verdict *ret);
 };
 
 struct vmm_config {

@@ -133,6 +133,55 @@ static void kernels_of_families(void **state)
     assert_ok(family_fits(&g, &err), err);
 }
 
+static void ends(void **state)
+{
+    static const struct {
+        const char *family;
+        enum vmm_end end;
+        int value, exit_code;
+        const char *reason, *words;
+    } cases[] = {
+        {"generic", VMM_END_SHUTDOWN, -1, 0, "Completed", ""},
+        {"generic", VMM_END_UNKNOWN, 7, 7, "Error", ""},
+        {"generic", VMM_END_UNKNOWN, 0, 0, "Completed", ""},
+        {"generic", VMM_END_RESET, -1, 1, "GuestReset", "reset"},
+        {"linux", VMM_END_PANIC, -1, 1, "GuestPanicked", "panicked"},
+        {"mirage", VMM_END_UNKNOWN, 41, 0, "Completed", "does not tell"},
+        {"solo5", VMM_END_UNKNOWN, 40, 40, "Error", "without a meaning"},
+        {"unikraft", VMM_END_SHUTDOWN, -1, 0, "Completed", "does not tell"},
+        {"unikraft", VMM_END_UNKNOWN, 42, 1, "GuestCrashed", "crashed"},
+        {"hermit", VMM_END_UNKNOWN, 1, 0, "Completed", ""},
+        {"hermit", VMM_END_UNKNOWN, 0, 1, "Error", "failure"},
+        {"of another build", VMM_END_UNKNOWN, 3, 3, "Error", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct vmm_verdict v = {-1, NULL, NULL};
+
+        family_end(cases[i].family, cases[i].end, cases[i].value, &v);
+        assert_int_equal(v.exit_code, cases[i].exit_code);
+        assert_string_equal(v.reason, cases[i].reason);
+        assert_non_null(strstr(v.message, cases[i].words));
+        assert_int_equal(*cases[i].words == '\0', *v.message == '\0');
+    }
+    assert_int_equal(family_debug_port("hermit").base, 0xf4);
+    assert_int_equal(family_debug_port("generic").base, 0x501);
+    assert_int_equal(family_debug_port("of another build").bytes, 2);
+}
+
+static void names(void **state)
+{
+    struct guest g = {.family = (char[]){""}};
+
+    (void)state;
+    assert_string_equal(vmm_guest_family(&g), "generic");
+    g.solo5 = true;
+    assert_string_equal(vmm_guest_family(&g), "solo5");
+    g.family = (char[]){"rumprun"};
+    assert_string_equal(vmm_guest_family(&g), "rumprun");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +190,8 @@ int main(void)
         cmocka_unit_test(rumprun),
         cmocka_unit_test(hermit),
         cmocka_unit_test(kernels_of_families),
+        cmocka_unit_test(ends),
+        cmocka_unit_test(names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -361,16 +361,17 @@ static void ends(void **state)
         bool is_hvt = str_eq(cases[i].driver, "tender-hvt");
         struct guest g = guest_of(is_hvt ? "hvt" : "spt");
         const struct vmm_handler *h = vmm_handler_find(vmm, cases[i].driver, &g, &err);
-        const char *reason, *message;
-        int code;
+        const struct vmm_ending end = {
+            .family = "mirage", .exited = cases[i].exited, .code = cases[i].code, .record = ""};
+        struct vmm_verdict v;
 
         if (!h && is_hvt)
             continue; /* a host without KVM */
-        vmm_handler_driver(h)->explain(cases[i].exited, cases[i].code, &code, &reason, &message);
-        assert_int_equal(code, cases[i].exit_code);
-        assert_string_equal(reason, cases[i].reason);
-        assert_non_null(strstr(message, cases[i].words));
-        assert_int_equal(*cases[i].words == '\0', *message == '\0');
+        vmm_handler_driver(h)->explain(&end, &v);
+        assert_int_equal(v.exit_code, cases[i].exit_code);
+        assert_string_equal(v.reason, cases[i].reason);
+        assert_non_null(strstr(v.message, cases[i].words));
+        assert_int_equal(*cases[i].words == '\0', *v.message == '\0');
     }
 }
 
