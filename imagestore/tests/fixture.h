@@ -261,4 +261,29 @@ static inline char *read_image_file(struct fixture *f, const struct image *image
     return text;
 }
 
+/* A pull fails with this code and leaves no layer; `part` is in the message. */
+static inline void expect_error(struct fixture *f, const char *name, enum err_code code,
+                                const char *part)
+{
+    struct err err;
+    struct image *image = pull(f, name, &err);
+    if (image)
+        fail_msg("pull of '%s' succeeded", name);
+    assert_contains(err.msg, part);
+    assert_string_equal(err_code_name(err.code), err_code_name(code));
+    assert_int_equal(count_layers(f), 0);
+}
+
+static inline struct layer_info random_layer(struct fixture *f, const char *repo, const char *name,
+                                             size_t len)
+{
+    unsigned char *data = malloc(len);
+    unsigned x = 12345;
+    for (size_t i = 0; i < len; i++)
+        data[i] = (unsigned char)((x = x * 1103515245 + 12345) >> 16);
+    struct layer_info l = put_file_layer(f, repo, name, data, len);
+    free(data);
+    return l;
+}
+
 #endif

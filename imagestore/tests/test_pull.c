@@ -2,36 +2,9 @@
 /* pull: good registries, bad ones, and many callers at once. */
 #include "imagestore/tests/fixture.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <sched.h>
-#include <sys/mount.h>
 
 #include "base/thread.h"
-#include "imagestore/kept.h"
-
-static void expect_error(struct fixture *f, const char *name, enum err_code code, const char *part)
-{
-    struct err err;
-    struct image *image = pull(f, name, &err);
-    if (image)
-        fail_msg("pull of '%s' succeeded", name);
-    assert_contains(err.msg, part);
-    assert_string_equal(err_code_name(err.code), err_code_name(code));
-    assert_int_equal(count_layers(f), 0);
-}
-
-static struct layer_info random_layer(struct fixture *f, const char *repo, const char *name,
-                                      size_t len)
-{
-    unsigned char *data = malloc(len);
-    unsigned x = 12345;
-    for (size_t i = 0; i < len; i++)
-        data[i] = (unsigned char)((x = x * 1103515245 + 12345) >> 16);
-    struct layer_info l = put_file_layer(f, repo, name, data, len);
-    free(data);
-    return l;
-}
 
 static void test_simple(void **state)
 {
@@ -251,175 +224,7 @@ static void test_clocks(void **state)
     expect_error(f, image_name(f, "slow"), ERR_EXHAUSTED, "headers");
 }
 
-static void test_stall_resumes(void **state)
-{
-    struct fixture *f = *state;
-    struct err err;
-    struct layer_info l = random_layer(f, "stall", "f", 300000);
-    (void)put_image(f, "stall", "latest", &l, 1, "");
-    f->config.stall_timeout = 300 * NSEC_PER_MSEC;
-    l.blob.route->mode = RS_STALL;
-    l.blob.route->misbehave = 2;
-    autoimage *image = pull(f, image_name(f, "stall"), &err);
-    if (!image)
-        fail_msg("%s", err.msg);
-    assert_int_equal(l.blob.route->hits, 3);
-    assert_int_equal(l.blob.route->ranges, 2);
-}
-
-static void test_truncated_resumes(void **state)
-{
-    struct fixture *f = *state;
-    struct err err;
-    static const enum rs_mode modes[] = {RS_TRUNCATE, RS_NO_RANGE};
-    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
-        autofree char *repo = xasprintf("cut%zu", i);
-        struct layer_info l = random_layer(f, repo, repo, 300000);
-        (void)put_image(f, repo, "latest", &l, 1, "");
-        l.blob.route->mode = modes[i];
-        l.blob.route->misbehave = 3;
-        autoimage *image = pull(f, image_name(f, repo), &err);
-        if (!image)
-            fail_msg("%s", err.msg);
-        assert_true(l.blob.route->ranges >= 1);
-    }
-    struct layer_info l = random_layer(f, "badrange", "f", 100000);
-    (void)put_image(f, "badrange", "latest", &l, 1, "");
-    l.blob.route->mode = RS_WRONG_RANGE;
-    autoimage *image = pull(f, image_name(f, "badrange"), &err);
-    assert_null(image);
-    assert_contains(err.msg, "RegistryUnavailable: ");
-}
-
-static void test_server_errors_are_retried(void **state)
-{
-    struct fixture *f = *state;
-    struct err err;
-    struct layer_info l = put_file_layer(f, "retry", "f", "x", 1);
-    struct image_info info = put_image(f, "retry", "latest", &l, 1, "");
-    info.by_tag->fail_status = 503;
-    info.by_tag->fail_times = 2;
-    l.blob.route->fail_status = 429;
-    l.blob.route->fail_times = 1;
-    autoimage *image = pull(f, image_name(f, "retry"), &err);
-    if (!image)
-        fail_msg("%s", err.msg);
-    info.by_tag->fail_times = 100;
-    assert_int_equal(imagestore_remove(f->store, info.id, &err), 0);
-    expect_error(f, image_name(f, "retry"), ERR_UNKNOWN, "status 503");
-}
-
-/* Layers that were finished when the registry went away are there for the next try, and no longer
- * than is good. */
-static void test_finished_layers_are_kept(void **state)
-{
-    struct fixture *f = *state;
-    struct err err;
-    struct layer_info l[3];
-    struct tar t = {0};
-    tar_add(&t, &(struct tar_entry){.name = "tmp/", .type = '5', .mode = 01777});
-    l[0] = put_layer(f, "keep", &t);
-    l[1] = put_file_layer(f, "keep", "tmp/made", "x", 1); /* no entry for tmp/ */
-    l[2] = random_layer(f, "keep", "f", 30000);
-    struct image_info info = put_image(f, "keep", "latest", l, 3, "");
-    f->config.parallel_layers = 1;
-    for (int round = 0; round < 3; round++) {
-        l[2].blob.route->mode = RS_WRONG_RANGE;
-        int hits = l[0].blob.route->hits;
-        assert_null(pull(f, image_name(f, "keep"), &err));
-        assert_true(str_has_prefix(err.msg, "RegistryUnavailable: "));
-        assert_int_equal(l[0].blob.route->hits, hits + 1);
-        assert_int_equal(count_layers(f), 2);
-        struct image_fs_info usage;
-        assert_int_equal(imagestore_fs_info(f->store, &usage, &err), 0);
-        assert_true(usage.used_inodes >= 2);
-        image_fs_info_done(&usage);
-        if (round == 0) {
-            kept_expire(f->store, KEPT_TIME);
-            assert_int_equal(count_layers(f), 2);
-            kept_expire(f->store, 0); /* their time is over */
-        } else if (round == 1) {
-            fixture_close(f); /* a start throws them away */
-            fixture_open(f);
-        } else {
-            break;
-        }
-        assert_int_equal(count_layers(f), 0);
-    }
-    assert_null(
-        pull(f, image_name(f, "keep"), &err)); /* fails again: still nothing is fetched twice */
-    l[2].blob.route->mode = RS_NORMAL;
-    autoimage *image = pull(f, image_name(f, "keep"), &err);
-    if (!image)
-        fail_msg("%s", err.msg);
-    assert_string_equal(image->id, info.id);
-    assert_int_equal(l[0].blob.route->hits, 3);
-    assert_int_equal(l[1].blob.route->hits, 3);
-    assert_int_equal(count_layers(f), 3);
-    autofree char *tmp = xasprintf("%s/layers/%s/tmp", f->root, digest_hex(l[1].diff_id));
-    struct stat st;
-    assert_int_equal(stat(tmp, &st), 0);
-    assert_int_equal(st.st_mode & 07777, 01777); /* as the layer below has it */
-    fixture_close(f);                            /* now they are like all others */
-    fixture_open(f);
-    autoimage *found = imagestore_find(f->store, info.id, &err);
-    assert_non_null(found);
-}
-
 /* -------------------------------------------------------------- mirrors */
-
-static void write_hosts(struct fixture *f, const char *host, const char *text)
-{
-    struct err err = ERR_INIT;
-    autofree char *dir = path_join(f->certs, host);
-    autofree char *file = path_join(dir, "hosts.toml");
-    if (fs_mkdirs(dir, 0700, &err) < 0 ||
-        fs_write_file(AT_FDCWD, file, text, strlen(text), 0600, &err) < 0)
-        fail_msg("%s", err.msg);
-}
-
-static void test_mirror(void **state)
-{
-    struct fixture *f = *state;
-    struct err err;
-    struct layer_info l = random_layer(f, "library/thing", "f", 30000);
-    (void)put_image(f, "library/thing", "latest", &l, 1, "");
-    autofree char *toml =
-        xasprintf("[host.\"http://127.0.0.1:1\"]\n[host.\"http://127.0.0.1:%d\"]\n"
-                  "capabilities=[\"pull\",\"resolve\"]\n",
-                  rs_port(f->rs));
-    write_hosts(f, "docker.io", toml);
-    autoimage *image = pull(f, "thing", &err);
-    if (!image)
-        fail_msg("%s", err.msg);
-    assert_string_equal(image->tags[0], "docker.io/library/thing:latest");
-    assert_string_equal(rs_find(f->rs, "/v2/library/thing/manifests/latest")->query,
-                        "ns=docker.io");
-}
-
-/* The first mirror serves wrong bytes of the right length, the second the right ones. */
-static void test_wrong_mirror(void **state)
-{
-    struct fixture *f = *state;
-    struct err err;
-    struct rs *evil = rs_start();
-    struct layer_info l = random_layer(f, "m/thing", "f", 30000);
-    (void)put_image(f, "m/thing", "latest", &l, 1, "");
-    char *bad = keep(f, malloc(l.blob.len));
-    memcpy(bad, l.blob.route->body, l.blob.len);
-    bad[l.blob.len / 2] ^= 1;
-    rs_route(evil, l.blob.route->path, 200, NULL, bad, l.blob.len);
-    autofree char *toml =
-        xasprintf("server=\"http://127.0.0.1:%d\"\n[host.\"http://127.0.0.1:%d\"]\n",
-                  rs_port(f->rs), rs_port(evil));
-    write_hosts(f, "_default", toml);
-    autoimage *image = pull(f, "quay.example/m/thing", &err);
-    if (!image)
-        fail_msg("%s", err.msg);
-    assert_string_equal(image->tags[0], "quay.example/m/thing:latest");
-    assert_int_equal(rs_find(evil, l.blob.route->path)->hits, 1);
-    rs_stop(evil);
-}
 
 /* ------------------------------------------------------------------ jobs */
 
@@ -506,117 +311,6 @@ static void test_close_during_pull(void **state)
     fixture_close(f);
     assert_true(clock_mono() - start < 5 * NSEC_PER_SEC);
     assert_int_equal(count_layers(f), 0);
-    fixture_open(f);
-}
-
-/* ------------------------------------------------------------- full disk */
-
-static void test_disk_full(void **state)
-{
-    struct fixture *f = *state;
-    struct err err = ERR_INIT;
-    autofree char *layers = path_join(f->root, "layers");
-    char zeros[1024] = {0};
-    struct tar t = {0};
-    fixture_close(f);
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("t", layers, "tmpfs", 0, "size=8m") < 0)
-        fail_msg("tmpfs: %s", strerror(errno));
-    fixture_open(f);
-    for (int i = 0; i < 9000; i++) { /* compresses to little, needs 36 MB in pages */
-        char name[32];
-        (void)snprintf(name, sizeof(name), "d/%d", i);
-        tar_add(&t, &(struct tar_entry){
-                        .name = name, .type = '0', .data = zeros, .len = sizeof(zeros)});
-    }
-    struct layer_info l = put_layer(f, "full", &t);
-    (void)put_image(f, "full", "latest", &l, 1, "");
-    expect_error(f, image_name(f, "full"), ERR_EXHAUSTED, "No space left");
-    struct layer_info large = random_layer(f, "full2", "f", 10 << 20);
-    (void)put_image(f, "full2", "latest", &large, 1, "");
-    expect_error(f, image_name(f, "full2"), ERR_EXHAUSTED, "bytes are needed");
-    fixture_close(f);
-    if (umount2(layers, MNT_DETACH) < 0)
-        fail_msg("%s", strerror(errno));
-    fixture_open(f);
-    autoimage *image = pull(f, image_name(f, "full2"), &err);
-    assert_non_null(image);
-}
-
-struct watch {
-    const char *path;
-    atomic_bool stop;
-    uint64_t least; /* free bytes seen */
-};
-
-static void *watch_free(void *arg)
-{
-    struct watch *w = arg;
-    while (!atomic_load(&w->stop)) {
-        struct err err = ERR_INIT;
-        uint64_t now = 0;
-        if (fs_free_bytes(w->path, &now, &err) == 0 && now < w->least)
-            w->least = now;
-        (void)sched_yield();
-    }
-    return NULL;
-}
-
-/* What a layer unpacks to is not declared anywhere: it is stopped while it does. */
-static void test_disk_stays_free(void **state)
-{
-    enum { FILES = 2200, MIN_FREE = 8 << 20, LAYERS = 2 };
-    struct fixture *f = *state;
-    struct err err = ERR_INIT;
-    autofree char *layers = path_join(f->root, "layers");
-    struct layer_info l[LAYERS];
-    static const char zeros[16384];
-    fixture_close(f);
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("t", layers, "tmpfs", 0, "size=64m") < 0)
-        fail_msg("tmpfs: %s", strerror(errno));
-    f->config.min_free_bytes = MIN_FREE;
-    fixture_open(f);
-    for (size_t n = 0; n < LAYERS; n++) {
-        struct tar t = {0};
-        for (int i = 0; i < FILES; i++) {
-            char name[32];
-            (void)snprintf(name, sizeof(name), "d%zu/%d", n, i);
-            tar_add(&t, &(struct tar_entry){
-                            .name = name, .type = '0', .data = zeros, .len = sizeof(zeros)});
-        }
-        l[n] = put_layer(f, "grow", &t);
-    }
-    (void)put_image(f, "grow", "latest", l, LAYERS, "");
-    (void)put_image(f, "grow", "one", l, 1, "");
-    struct watch w = {.path = layers, .least = UINT64_MAX};
-    pthread_t watcher;
-    assert_int_equal(thread_start("watch", watch_free, &w, &watcher, &err), 0);
-    expect_error(f, image_name(f, "grow"), ERR_EXHAUSTED, "are to stay free");
-    atomic_store(&w.stop, true);
-    (void)pthread_join(watcher, NULL);
-    assert_true(w.least < MIN_FREE + (1 << 20)); /* it came that far */
-    assert_true(w.least >= MIN_FREE - LAYERS * (2 << 20));
-    /* declared sizes: refused before a byte is fetched, with both numbers */
-    autofree char *filler = path_join(layers, ".filler");
-    autofd int fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_int_equal(posix_fallocate(fd, 0, 40 << 20), 0);
-    struct layer_info large = random_layer(f, "declared", "f", 17 << 20);
-    (void)put_image(f, "declared", "latest", &large, 1, "");
-    autofree char *needed = xasprintf("at least %zu bytes are needed, 2", large.blob.len);
-    expect_error(f, image_name(f, "declared"), ERR_EXHAUSTED, needed);
-    assert_int_equal(large.blob.route->hits, 0);
-    assert_int_equal(unlink(filler), 0);
-    fd = close_fd(fd);
-    /* and what fits is pulled */
-    autofree char *one = xasprintf("%s:one", image_name(f, "grow"));
-    f->config.min_free_bytes = UINT64_C(1) << 40; /* an eighth is the most */
-    autoimage *image = pull(f, one, &err);
-    if (!image)
-        fail_msg("%s", err.msg);
-    fixture_close(f);
-    if (umount2(layers, MNT_DETACH) < 0)
-        fail_msg("%s", strerror(errno));
     fixture_open(f);
 }
 
@@ -707,19 +401,11 @@ int main(void)
         CASE(test_wrong_count),
         CASE(test_too_large),
         CASE(test_clocks),
-        CASE(test_stall_resumes),
-        CASE(test_truncated_resumes),
-        CASE(test_server_errors_are_retried),
-        CASE(test_finished_layers_are_kept),
-        CASE(test_mirror),
-        CASE(test_wrong_mirror),
         CASE(test_hundred_callers),
         CASE(test_client_leaves),
         CASE(test_close_during_pull),
         CASE(test_limits),
         CASE(test_bad_layer_is_named),
-        CASE(test_disk_full),
-        CASE(test_disk_stays_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,62 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine on real ground: database, image store, CNI plugins, monitor and OCI runtime; each test
  * ends with an empty census. */
-#include "sandbox/tests/fixture.h"
-
-#include <pthread.h>
-#include <signal.h>
+#include "sandbox/tests/life.h"
 
 #include "base/strbuf.h"
 #include "sandbox/container.h"
-#include "sandbox/exits.h"
-
-static int setup(void **state)
-{
-    struct fixture *f = fixture_new();
-
-    fixture_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_free(*state);
-    return 0;
-}
-
-static void run_pod(struct fixture *f, const char *name, bool network, char id[65])
-{
-    struct pod_spec *spec = fixture_pod(f, name, network);
-    struct err err = ERR_INIT;
-
-    assert_ok(pod_run(f->engine, spec, NULL, id, &err), err);
-    pod_spec_free(spec);
-}
-
-static void create(struct fixture *f, struct container_spec *spec, char id[65])
-{
-    struct err err = ERR_INIT;
-
-    assert_ok(container_create(f->engine, spec, NULL, id, &err), err);
-    container_spec_free(spec);
-}
-
-static void start(struct fixture *f, const char *id)
-{
-    struct err err = ERR_INIT;
-
-    assert_ok(container_start(f->engine, id, NULL, &err), err);
-}
-
-static void remove_pod(struct fixture *f, const char *id)
-{
-    struct err err = ERR_INIT;
-
-    assert_ok(pod_stop(f->engine, id, NULL, &err), err);
-    assert_ok(pod_remove(f->engine, id, NULL, &err), err);
-    fixture_assert_clean(f);
-}
 
 static void pod_with_network(void **state)
 {
@@ -122,55 +70,6 @@ static void container_to_its_end(void **state)
     remove_pod(f, pod);
 }
 
-struct duplicate {
-    struct fixture *f;
-    const struct pod_spec *spec;
-    char id[65];
-    int rc;
-};
-
-static void *run_duplicate(void *arg)
-{
-    struct duplicate *d = arg;
-    struct err err = ERR_INIT;
-
-    d->rc = pod_run(d->f->engine, d->spec, NULL, d->id, &err);
-    return NULL;
-}
-
-static void hundred_duplicates(void **state)
-{
-    struct fixture *f = *state;
-    struct pod_spec *spec = fixture_pod(f, "many", true);
-    struct duplicate d[100];
-    pthread_t t[100];
-    struct pod_view *pods;
-    struct err err = ERR_INIT;
-    char id[65];
-
-    for (int i = 0; i < 100; i++) {
-        d[i] = (struct duplicate){.f = f, .spec = spec};
-        assert_int_equal(pthread_create(&t[i], NULL, run_duplicate, &d[i]), 0);
-    }
-    for (int i = 0; i < 100; i++)
-        (void)pthread_join(t[i], NULL);
-    for (int i = 0; i < 100; i++) {
-        assert_int_equal(d[i].rc, 0);
-        assert_string_equal(d[i].id, d[0].id);
-    }
-    assert_int_equal(pod_list(f->engine, NULL, &pods), 1);
-    pod_views_free(pods, 1);
-    free(spec->hostname);
-    spec->hostname = xstrdup("other");
-    assert_err(pod_run(f->engine, spec, NULL, id, &err), err, ERR_EXISTS, "hostname");
-    assert_ok(pod_stop(f->engine, d[0].id, NULL, &err), err);
-    /* Not ready any more: the changed request takes its place. */
-    assert_ok(pod_run(f->engine, spec, NULL, id, &err), err);
-    assert_string_not_equal(id, d[0].id);
-    pod_spec_free(spec);
-    remove_pod(f, id);
-}
-
 static void stop_with_grace(void **state)
 {
     struct fixture *f = *state;
@@ -200,58 +99,6 @@ static void stop_with_grace(void **state)
     assert_int_equal(v.exit_code, 137);
     container_view_done(&v);
     assert_ok(container_stop(f->engine, stubborn, 0, NULL, &err), err);
-    remove_pod(f, pod);
-}
-
-struct stopper {
-    struct engine *engine;
-    const char *id;
-    nsec_t grace;
-    struct caller caller;
-    int rc;
-    struct err err;
-};
-
-static void *stopper_main(void *arg)
-{
-    struct stopper *s = arg;
-
-    s->rc = container_stop(s->engine, s->id, s->grace, &s->caller, &s->err);
-    return NULL;
-}
-
-/* A later stop with less grace shortens the wait of all; a caller that leaves does not take the
- * kill along. */
-static void stops_that_meet(void **state)
-{
-    struct fixture *f = *state;
-    struct stopper patient = {
-        .engine = f->engine, .grace = 60 * NSEC_PER_SEC, .caller = {.deadline = DEADLINE_NEVER}};
-    struct stopper leaves = {.engine = f->engine, .grace = NSEC_PER_SEC};
-    nsec_t begin = clock_mono();
-    pthread_t thread;
-    struct err err = ERR_INIT;
-    char pod[65], first[65], second[65];
-
-    run_pod(f, "meet", false, pod);
-    create(f, fixture_container(pod, "first", "trap '' TERM; while :; do sleep 1; done"), first);
-    create(f, fixture_container(pod, "second", "trap '' TERM; while :; do sleep 1; done"), second);
-    start(f, first);
-    start(f, second);
-    clock_sleep_until(deadline_in(300 * NSEC_PER_MSEC));
-    patient.id = first;
-    leaves.id = second;
-    assert_int_equal(pthread_create(&thread, NULL, stopper_main, &patient), 0);
-    leaves.caller.deadline = deadline_in(200 * NSEC_PER_MSEC);
-    (void)stopper_main(&leaves);
-    assert_int_equal(leaves.rc, -1);
-    assert_int_equal(leaves.err.code, ERR_DEADLINE);
-    assert_ok(container_stop(f->engine, first, 200 * NSEC_PER_MSEC, NULL, &err), err);
-    (void)pthread_join(thread, NULL);
-    assert_int_equal(patient.rc, 0);
-    fixture_wait(f, first, CONTAINER_EXITED, NULL);
-    fixture_wait(f, second, CONTAINER_EXITED, NULL);
-    assert_true(clock_mono() - begin < 20 * NSEC_PER_SEC);
     remove_pod(f, pod);
 }
 
@@ -418,94 +265,6 @@ static void out_of_memory(void **state)
     remove_pod(f, pod);
 }
 
-/* Workloads live on while no daemon is there; what ended meanwhile is found. */
-static void restart(void **state)
-{
-    struct fixture *f = *state;
-    struct container_view v;
-    struct err err = ERR_INIT;
-    char pod[65], lives[65], ends[65], waits[65];
-
-    run_pod(f, "restart", true, pod);
-    create(f, fixture_container(pod, "lives", "while :; do sleep 1; done"), lives);
-    create(f, fixture_container(pod, "ends", "sleep 0.5; echo done; exit 9"), ends);
-    create(f, fixture_container(pod, "waits", "exit 0"), waits);
-    start(f, lives);
-    start(f, ends);
-    fixture_close(f);
-    clock_sleep_until(deadline_in(1500 * NSEC_PER_MSEC));
-    fixture_open(f);
-    fixture_wait(f, ends, CONTAINER_EXITED, &v);
-    assert_int_equal(v.exit_code, 9);
-    container_view_done(&v);
-    fixture_wait(f, lives, CONTAINER_RUNNING, &v);
-    assert_true(v.pid > 0);
-    container_view_done(&v);
-    start(f, waits);
-    fixture_wait(f, waits, CONTAINER_EXITED, &v);
-    assert_string_equal(v.reason, "Completed");
-    container_view_done(&v);
-    assert_ok(container_remove(f->engine, lives, NULL, &err), err);
-    assert_ok(container_stop(f->engine, lives, 0, NULL, &err), err);
-    remove_pod(f, pod);
-}
-
-/* A monitor that is killed leaves no exit file: facts tell. */
-static void lost_monitor(void **state)
-{
-    struct fixture *f = *state;
-    struct container_view v;
-    struct process monitor;
-    char pod[65], id[65];
-
-    run_pod(f, "lost", false, pod);
-    create(f, fixture_container(pod, "c", "while :; do sleep 1; done"), id);
-    start(f, id);
-    mutex_lock(&f->engine->lock);
-    monitor = ((struct container *)idmap_get(&f->engine->containers_by_id, id))->monitor;
-    mutex_unlock(&f->engine->lock);
-
-    nsec_t begin = clock_mono();
-
-    assert_int_equal(kill(monitor.pid, SIGKILL), 0);
-    fixture_wait(f, id, CONTAINER_EXITED, &v);
-    assert_true(clock_mono() - begin < 3 * NSEC_PER_SEC); /* the tick alone would take longer */
-    assert_string_equal(v.reason, "Unknown");
-    assert_int_equal(v.exit_code, 137);
-    container_view_done(&v);
-    remove_pod(f, pod);
-}
-
-/* A monitor that is stopped cannot tell that its workload was killed. */
-static void deaf_monitor(void **state)
-{
-    struct fixture *f = *state;
-    struct container_view v;
-    struct process monitor;
-    struct err err = ERR_INIT;
-    char pod[65], id[65];
-
-    run_pod(f, "deaf", false, pod);
-    create(f, fixture_container(pod, "c", "while :; do sleep 1; done"), id);
-    start(f, id);
-    mutex_lock(&f->engine->lock);
-    monitor = ((struct container *)idmap_get(&f->engine->containers_by_id, id))->monitor;
-    mutex_unlock(&f->engine->lock);
-    assert_int_equal(kill(monitor.pid, SIGSTOP), 0);
-
-    nsec_t begin = clock_mono();
-
-    assert_ok(container_stop(f->engine, id, 100 * NSEC_PER_MSEC, NULL, &err), err);
-    assert_true(clock_mono() - begin < 7 * NSEC_PER_SEC);
-    fixture_wait(f, id, CONTAINER_EXITED, &v);
-    assert_int_equal(v.exit_code, 137);
-    assert_string_equal(v.reason, "Unknown");
-    assert_non_null(strstr(v.message, "exit status is lost"));
-    container_view_done(&v);
-    assert_false(process_alive(&monitor));
-    remove_pod(f, pod);
-}
-
 static void unikernel(void **state)
 {
     struct fixture *f = *state;
@@ -543,104 +302,18 @@ static void unikernel(void **state)
     remove_pod(f, pod);
 }
 
-/* Eight clients, each with pods of its own: one with a unikernel where there is one, and a side
- * container. */
-struct worker {
-    struct fixture *f;
-    bool guests;
-    int number, failed;
-    struct err err;
-};
-
-#define WORKERS 8
-#define ROUNDS  3
-
-static int one_life(struct worker *w, int round)
-{
-    struct engine *engine = w->f->engine;
-    autofree char *name = xasprintf("par-%d-%d", w->number, round);
-    struct pod_spec *spec = fixture_pod(w->f, name, true);
-    struct container_spec *c;
-    struct container_view *list;
-    char pod[65], id[65], side[65];
-    size_t n;
-    int rc = pod_run(engine, spec, NULL, pod, &w->err);
-
-    pod_spec_free(spec);
-    if (rc < 0)
-        return -1;
-    c = fixture_container(pod, name,
-                          w->guests && w->number % 2 ? NULL : "while :; do sleep 1; done");
-    if (!c->command) {
-        free(c->image);
-        c->image = xstrdup("localhost/unikernel-hello");
-    }
-    rc = container_create(engine, c, NULL, id, &w->err);
-    container_spec_free(c);
-    c = fixture_container(pod, "side", "exit 0");
-    if (rc == 0)
-        rc = container_create(engine, c, NULL, side, &w->err);
-    container_spec_free(c);
-    if (rc < 0 || container_start(engine, id, NULL, &w->err) < 0 ||
-        container_start(engine, side, NULL, &w->err) < 0)
-        return -1;
-    n = container_list(engine, NULL, &list);
-    container_views_free(list, n);
-    if (container_stop(engine, id, 0, NULL, &w->err) < 0 ||
-        pod_stop(engine, pod, NULL, &w->err) < 0)
-        return -1;
-    return pod_remove(engine, pod, NULL, &w->err);
-}
-
-static void *worker_main(void *arg)
-{
-    struct worker *w = arg;
-
-    for (int i = 0; i < ROUNDS && !w->failed; i++)
-        w->failed = one_life(w, i) < 0;
-    return NULL;
-}
-
-static void in_parallel(void **state)
-{
-    struct worker w[WORKERS];
-    pthread_t t[WORKERS];
-    struct image *image =
-        imagestore_find(((struct fixture *)*state)->images, "localhost/unikernel-hello", NULL);
-
-    for (int i = 0; i < WORKERS; i++) {
-        w[i] = (struct worker){.f = *state, .number = i, .guests = image != NULL};
-        assert_int_equal(pthread_create(&t[i], NULL, worker_main, &w[i]), 0);
-    }
-    for (int i = 0; i < WORKERS; i++)
-        (void)pthread_join(t[i], NULL);
-    if (image)
-        image_unref(image);
-    for (int i = 0; i < WORKERS; i++)
-        if (w[i].failed)
-            fail_msg("worker %d: %s", i, w[i].err.msg);
-    fixture_assert_clean(*state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        T(pod_with_network),
-        T(container_to_its_end),
-        T(hundred_duplicates),
-        T(stop_with_grace),
-        T(stops_that_meet),
-        T(start_error),
-        T(refusals),
-        T(exec_in_container),
-        T(shared_pid_namespace),
-        T(out_of_memory),
-        T(restart),
-        T(lost_monitor),
-        T(deaf_monitor),
-        T(unikernel),
-        T(in_parallel),
+        LIFE_TEST(pod_with_network),
+        LIFE_TEST(container_to_its_end),
+        LIFE_TEST(stop_with_grace),
+        LIFE_TEST(start_error),
+        LIFE_TEST(refusals),
+        LIFE_TEST(exec_in_container),
+        LIFE_TEST(shared_pid_namespace),
+        LIFE_TEST(out_of_memory),
+        LIFE_TEST(unikernel),
     };
 
     if (!fixture_isolate() || !fixture_have("runc") || !fixture_have("busybox"))

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// CNI plugins that fail, hang or talk nonsense; namespaces that somebody takes away.
+
+package robust
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	h "unicri.dev/e2e/harness"
+)
+
+// pluginNode has a fake CNI plugin: what it does on ADD and on DEL. `real` runs the true bridge plugin.
+func pluginNode(t *testing.T, add, del string) *h.Node {
+	dir, err := os.MkdirTemp("", "unicri-e2e-plugin-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	text := "#!/bin/sh\nreal() { exec /usr/lib/cni/bridge; }\ncase $CNI_COMMAND in\nADD) " + add + " ;;\nDEL) " + del + " ;;\n*) real ;;\nesac\n"
+	if err := os.WriteFile(dir+"/bridge", []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return h.NewNode(t, h.NodeOptions{CNIBin: []string{dir}, Set: map[string]string{"network.timeout": "2"}})
+}
+
+// TestPlugins: CNI plugins that misbehave on ADD.
+func TestPlugins(t *testing.T) {
+	h.NeedUnicrid(t)
+	cases := []struct{ name, add, want string }{
+		{"fails with its own words", `echo '{"cniVersion":"1.0.0","code":11,"msg":"no more addresses on the moon"}'; exit 1`, "no more addresses on the moon"},
+		{"fails without a word", "exit 1", "bridge"},
+		{"prints garbage", `printf 'this is \377 not JSON'; exit 0`, "bridge"},
+		{"prints nothing", "exit 0", "bridge"},
+		{"prints without end", "yes", "bridge"},
+		{"hangs", "sleep 1000", "bridge"},
+		{"hangs and ignores TERM", "trap '' TERM; sleep 1000; sleep 1000", "bridge"},
+		{"leaves a child that holds its pipes", "sleep 1000 & exit 1", "bridge"},
+		{"kills itself", "kill -9 $$", "bridge"},
+		{"result without addresses", `echo '{"cniVersion":"1.0.0","interfaces":[]}'`, "address"},
+		{"result with a bad address", `echo '{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.0.1/99"}]}'`, "10.0.0.0.1"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			n := pluginNode(t, c.add, "exit 0")
+			before := n.Census()
+			start := time.Now()
+			_, err := n.TryRunPod("p", "")
+			if err == nil {
+				t.Fatal("the pod runs")
+			}
+			if !understood(err) || !strings.Contains(err.Error(), c.want) || time.Since(start) > h.Slow(15*time.Second) {
+				t.Errorf("after %v: %v", time.Since(start), err)
+			}
+			// The name is not blocked: the next try gets the same honest answer, at once or after the same deadline.
+			_, err = n.TryRunPod("p", "")
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("second try: %v", err)
+			}
+			l, err := n.RT.ListPodSandbox(h.Ctx, nil)
+			if err != nil || len(l) != 0 {
+				t.Errorf("listed: %v %v", l, err)
+			}
+			n.ExpectCensus(t, before, true)
+		})
+	}
+}
+
+// TestPluginDel: a DEL that fails or hangs is owed and retried until it succeeds; stop and remove answer.
+func TestPluginDel(t *testing.T) {
+	h.NeedUnicrid(t)
+	for _, c := range []struct{ name, del string }{
+		{"fails", `test -e FLAG || { echo '{"cniVersion":"1.0.0","code":999,"msg":"not today"}'; exit 1; }; real`},
+		{"hangs", `test -e FLAG || sleep 1000; real`},
+		{"prints garbage and fails", `test -e FLAG || { echo garbage; exit 7; }; real`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			flagDir, err := os.MkdirTemp("", "unicri-e2e-flag-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer os.RemoveAll(flagDir)
+			flag := flagDir + "/ok"
+			n := pluginNode(t, "real", strings.ReplaceAll(c.del, "FLAG", flag))
+			os.WriteFile(flag, nil, 0o644)
+			w := n.RunPod(t, "warm")
+			w.Stop(t)
+			w.Remove(t)
+			n.ExpectCensus(t, n.Census(), true)
+			before := n.Census()
+			os.Remove(flag)
+			p := n.RunPod(t, "p")
+			if err := n.RT.StopPodSandbox(h.Ctx, p.ID); err != nil {
+				t.Logf("stop while DEL fails: %v", err)
+			}
+			if err := n.RT.RemovePodSandbox(h.Ctx, p.ID); err != nil {
+				t.Logf("remove while DEL fails: %v", err)
+			}
+			leases, _ := filepath.Glob(n.Leases + "/*/10.*")
+			if len(leases) == 0 {
+				t.Error("the lease is gone although DEL failed: the test proves nothing")
+			}
+			// A daemon that starts anew still knows what it owes.
+			n.Restart()
+			os.WriteFile(flag, nil, 0o644)
+			eventually(t, "the owed DEL is done", func() bool {
+				leases, _ := filepath.Glob(n.Leases + "/*/10.*")
+				if len(leases) > 0 { // a kubelet would ask again
+					n.RT.StopPodSandbox(h.Ctx, p.ID)
+					n.RT.RemovePodSandbox(h.Ctx, p.ID)
+				}
+				return len(leases) == 0
+			})
+			p.Remove(t)
+			n.ExpectCensus(t, before, false)
+		})
+	}
+}
+
+// TestNetnsGone: somebody unmounts the pod's namespace; DEL still runs and everything goes.
+func TestNetnsGone(t *testing.T) {
+	h.NeedUnicrid(t)
+	n := h.NewNode(t, h.NodeOptions{})
+	w := n.RunPod(t, "warm")
+	w.Stop(t)
+	w.Remove(t)
+	n.ExpectCensus(t, n.Census(), true)
+	before := n.Census()
+	p := n.RunPod(t, "p")
+	gone := 0
+	b, _ := os.ReadFile("/proc/self/mountinfo")
+	for _, line := range strings.Split(string(b), "\n") {
+		f := strings.Fields(line)
+		if len(f) > 4 && strings.HasPrefix(f[4], n.Run) && strings.Contains(f[4], p.ID) && strings.Contains(line, "nsfs") {
+			if err := unix.Unmount(f[4], unix.MNT_DETACH); err != nil {
+				t.Fatal(err)
+			}
+			os.Remove(f[4])
+			gone++
+		}
+	}
+	if gone == 0 {
+		t.Fatal("no pinned network namespace below the run directory")
+	}
+	p.Stop(t)
+	p.Remove(t)
+	n.ExpectCensus(t, before, true)
+}

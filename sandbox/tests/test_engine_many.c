@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Many clients of one engine: the same request again and again, stops that meet, lives side by
+ * side. */
+#include "sandbox/tests/life.h"
+
+#include <pthread.h>
+
+#include "sandbox/container.h"
+
+struct duplicate {
+    struct fixture *f;
+    const struct pod_spec *spec;
+    char id[65];
+    int rc;
+};
+
+static void *run_duplicate(void *arg)
+{
+    struct duplicate *d = arg;
+    struct err err = ERR_INIT;
+
+    d->rc = pod_run(d->f->engine, d->spec, NULL, d->id, &err);
+    return NULL;
+}
+
+static void hundred_duplicates(void **state)
+{
+    struct fixture *f = *state;
+    struct pod_spec *spec = fixture_pod(f, "many", true);
+    struct duplicate d[100];
+    pthread_t t[100];
+    struct pod_view *pods;
+    struct err err = ERR_INIT;
+    char id[65];
+
+    for (int i = 0; i < 100; i++) {
+        d[i] = (struct duplicate){.f = f, .spec = spec};
+        assert_int_equal(pthread_create(&t[i], NULL, run_duplicate, &d[i]), 0);
+    }
+    for (int i = 0; i < 100; i++)
+        (void)pthread_join(t[i], NULL);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(d[i].rc, 0);
+        assert_string_equal(d[i].id, d[0].id);
+    }
+    assert_int_equal(pod_list(f->engine, NULL, &pods), 1);
+    pod_views_free(pods, 1);
+    free(spec->hostname);
+    spec->hostname = xstrdup("other");
+    assert_err(pod_run(f->engine, spec, NULL, id, &err), err, ERR_EXISTS, "hostname");
+    assert_ok(pod_stop(f->engine, d[0].id, NULL, &err), err);
+    /* Not ready any more: the changed request takes its place. */
+    assert_ok(pod_run(f->engine, spec, NULL, id, &err), err);
+    assert_string_not_equal(id, d[0].id);
+    pod_spec_free(spec);
+    remove_pod(f, id);
+}
+
+struct stopper {
+    struct engine *engine;
+    const char *id;
+    nsec_t grace;
+    struct caller caller;
+    int rc;
+    struct err err;
+};
+
+static void *stopper_main(void *arg)
+{
+    struct stopper *s = arg;
+
+    s->rc = container_stop(s->engine, s->id, s->grace, &s->caller, &s->err);
+    return NULL;
+}
+
+/* A later stop with less grace shortens the wait of all; a caller that leaves does not take the
+ * kill along. */
+static void stops_that_meet(void **state)
+{
+    struct fixture *f = *state;
+    struct stopper patient = {
+        .engine = f->engine, .grace = 60 * NSEC_PER_SEC, .caller = {.deadline = DEADLINE_NEVER}};
+    struct stopper leaves = {.engine = f->engine, .grace = NSEC_PER_SEC};
+    nsec_t begin = clock_mono();
+    pthread_t thread;
+    struct err err = ERR_INIT;
+    char pod[65], first[65], second[65];
+
+    run_pod(f, "meet", false, pod);
+    create(f, fixture_container(pod, "first", "trap '' TERM; while :; do sleep 1; done"), first);
+    create(f, fixture_container(pod, "second", "trap '' TERM; while :; do sleep 1; done"), second);
+    start(f, first);
+    start(f, second);
+    clock_sleep_until(deadline_in(300 * NSEC_PER_MSEC));
+    patient.id = first;
+    leaves.id = second;
+    assert_int_equal(pthread_create(&thread, NULL, stopper_main, &patient), 0);
+    leaves.caller.deadline = deadline_in(200 * NSEC_PER_MSEC);
+    (void)stopper_main(&leaves);
+    assert_int_equal(leaves.rc, -1);
+    assert_int_equal(leaves.err.code, ERR_DEADLINE);
+    assert_ok(container_stop(f->engine, first, 200 * NSEC_PER_MSEC, NULL, &err), err);
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(patient.rc, 0);
+    fixture_wait(f, first, CONTAINER_EXITED, NULL);
+    fixture_wait(f, second, CONTAINER_EXITED, NULL);
+    assert_true(clock_mono() - begin < 20 * NSEC_PER_SEC);
+    remove_pod(f, pod);
+}
+
+#define WORKERS 8
+#define ROUNDS  3
+
+/* Eight clients, each with pods of its own: one with a unikernel where there is one, and a side
+ * container. */
+struct worker {
+    struct fixture *f;
+    bool guests;
+    int number, failed;
+    struct err err;
+};
+
+static int one_life(struct worker *w, int round)
+{
+    struct engine *engine = w->f->engine;
+    autofree char *name = xasprintf("par-%d-%d", w->number, round);
+    struct pod_spec *spec = fixture_pod(w->f, name, true);
+    struct container_spec *c;
+    struct container_view *list;
+    char pod[65], id[65], side[65];
+    size_t n;
+    int rc = pod_run(engine, spec, NULL, pod, &w->err);
+
+    pod_spec_free(spec);
+    if (rc < 0)
+        return -1;
+    c = fixture_container(pod, name,
+                          w->guests && w->number % 2 ? NULL : "while :; do sleep 1; done");
+    if (!c->command) {
+        free(c->image);
+        c->image = xstrdup("localhost/unikernel-hello");
+    }
+    rc = container_create(engine, c, NULL, id, &w->err);
+    container_spec_free(c);
+    c = fixture_container(pod, "side", "exit 0");
+    if (rc == 0)
+        rc = container_create(engine, c, NULL, side, &w->err);
+    container_spec_free(c);
+    if (rc < 0 || container_start(engine, id, NULL, &w->err) < 0 ||
+        container_start(engine, side, NULL, &w->err) < 0)
+        return -1;
+    n = container_list(engine, NULL, &list);
+    container_views_free(list, n);
+    if (container_stop(engine, id, 0, NULL, &w->err) < 0 ||
+        pod_stop(engine, pod, NULL, &w->err) < 0)
+        return -1;
+    return pod_remove(engine, pod, NULL, &w->err);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+
+    for (int i = 0; i < ROUNDS && !w->failed; i++)
+        w->failed = one_life(w, i) < 0;
+    return NULL;
+}
+
+static void in_parallel(void **state)
+{
+    struct worker w[WORKERS];
+    pthread_t t[WORKERS];
+    struct image *image =
+        imagestore_find(((struct fixture *)*state)->images, "localhost/unikernel-hello", NULL);
+
+    for (int i = 0; i < WORKERS; i++) {
+        w[i] = (struct worker){.f = *state, .number = i, .guests = image != NULL};
+        assert_int_equal(pthread_create(&t[i], NULL, worker_main, &w[i]), 0);
+    }
+    for (int i = 0; i < WORKERS; i++)
+        (void)pthread_join(t[i], NULL);
+    if (image)
+        image_unref(image);
+    for (int i = 0; i < WORKERS; i++)
+        if (w[i].failed)
+            fail_msg("worker %d: %s", i, w[i].err.msg);
+    fixture_assert_clean(*state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LIFE_TEST(hundred_duplicates),
+        LIFE_TEST(stops_that_meet),
+        LIFE_TEST(in_parallel),
+    };
+
+    if (!fixture_isolate() || !fixture_have("runc") || !fixture_have("busybox"))
+        return 0;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
