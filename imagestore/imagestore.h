@@ -148,6 +148,12 @@ int imagestore_fs_info(struct imagestore *store, struct image_fs_info *ret,
  */
 int rootfs_mount(struct imagestore *store, const struct image *image, const char *dir,
                  struct err *err) MUST_CHECK;
+/** rootfs_mount_mapped() - the same with the image's owners seen through the mapping of a user
+ * namespace (-1: as they are). Errors: UNSUPPORTED besides (rootfs_idmap_check() tells before). */
+int rootfs_mount_mapped(struct imagestore *store, const struct image *image, const char *dir,
+                        int userns_fd, struct err *err) MUST_CHECK;
+/** rootfs_idmap_check() - can ids be mapped on this node? Errors: UNSUPPORTED saying what lacks. */
+int rootfs_idmap_check(struct imagestore *store, int userns_fd, struct err *err) MUST_CHECK;
 /** rootfs_unmount() - unmount and remove DIR/{rootfs,upper,work}; absent or half made: success. */
 int rootfs_unmount(struct imagestore *store, const char *dir, struct err *err) MUST_CHECK;
 /** rootfs_hold() - as rootfs_mount() but without a mount: only keeps the image's layers from

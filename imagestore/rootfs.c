@@ -24,7 +24,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "base/thread.h"
-#include "imagestore/layers.h"
+#include "imagestore/rootfs_idmap.h"
 
 #define OPTION_MAX_BYTES 255  /* of one fsconfig() string */
 #define PAGE_OPTIONS_MAX 4095 /* of mount(2), on the smallest pages */
@@ -344,20 +344,41 @@ static int unmount(const char *dir, struct err *err)
     return 0;
 }
 
+/* With ids mapped where a namespace is given; attached for the while when the kernel insists. */
+static int mount_stack(struct imagestore *s, struct layer_stack *stack, const char *dir,
+                       int userns_fd, struct err *err)
+{
+    autofd int copy = -1;
+    if (userns_fd < 0)
+        return mount_overlay(stack, dir, err);
+    if (layer_stack_idmap(s, userns_fd, stack, &copy, err) < 0)
+        return -1;
+    if (!fault_hit("rootfs.attach_layers") && mount_overlay(stack, dir, NULL) == 0)
+        return 0;
+    if (layer_copy_attach(copy, dir, err) < 0)
+        return -1;
+    struct err why = ERR_INIT;
+    int r = mount_overlay(stack, dir, err);
+    if (layer_copy_detach(dir, &why) < 0)
+        log_warn("%s", why.msg); /* rootfs_unmount() tries again */
+    return r;
+}
+
 static int mount_image(struct imagestore *s, const struct image *image, const char *dir,
-                       struct err *err)
+                       int userns_fd, struct err *err)
 {
     struct layer_stack stack = {0};
     int r = layer_stack_open(s, image, &stack, err);
     if (r == 0)
-        r = mount_overlay(&stack, dir, err);
+        r = mount_stack(s, &stack, dir, userns_fd, err);
     layer_stack_done(&stack);
     return r;
 }
 
 static int mount_image_readonly(struct imagestore *s, const struct image *image, const char *dir,
-                                struct err *err)
+                                int userns_fd, struct err *err)
 {
+    (void)userns_fd;
     autofree char *target = path_join(dir, "rootfs");
     autofd int mnt = rootfs_detached(s, image, err);
     if (mnt < 0 || fs_mkdir(AT_FDCWD, target, 0755, err) < 0)
@@ -368,8 +389,9 @@ static int mount_image_readonly(struct imagestore *s, const struct image *image,
 }
 
 static int mount_held(struct imagestore *s, const struct image *image, const char *dir,
+                      int userns_fd,
                       int (*f)(struct imagestore *s, const struct image *image, const char *dir,
-                               struct err *err),
+                               int userns_fd, struct err *err),
                       struct err *err)
 {
     autofree char *target = path_join(dir, "rootfs");
@@ -381,7 +403,7 @@ static int mount_held(struct imagestore *s, const struct image *image, const cha
     FAULT_POINT("rootfs.mount");
     if (fs_mkdirs(dir, 0711, err) < 0 || hold_take(s, image, dir, err) < 0)
         return -1;
-    if (f(s, image, dir, err) < 0) {
+    if (f(s, image, dir, userns_fd, err) < 0) {
         struct err why = ERR_INIT;
         if (rootfs_unmount(s, dir, &why) < 0)
             log_warn("clean up '%s': %s", dir, why.msg);
@@ -392,19 +414,25 @@ static int mount_held(struct imagestore *s, const struct image *image, const cha
 
 int rootfs_mount(struct imagestore *s, const struct image *image, const char *dir, struct err *err)
 {
-    return mount_held(s, image, dir, mount_image, err);
+    return mount_held(s, image, dir, -1, mount_image, err);
+}
+
+int rootfs_mount_mapped(struct imagestore *s, const struct image *image, const char *dir,
+                        int userns_fd, struct err *err)
+{
+    return mount_held(s, image, dir, userns_fd, mount_image, err);
 }
 
 int rootfs_mount_readonly(struct imagestore *s, const struct image *image, const char *dir,
                           struct err *err)
 {
-    return mount_held(s, image, dir, mount_image_readonly, err);
+    return mount_held(s, image, dir, -1, mount_image_readonly, err);
 }
 
 int rootfs_unmount(struct imagestore *s, const char *dir, struct err *err)
 {
     FAULT_POINT("rootfs.unmount");
-    if (unmount(dir, err) < 0)
+    if (unmount(dir, err) < 0 || layer_copy_detach(dir, err) < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
         autofree char *path = path_join(dir, parts[i]);
