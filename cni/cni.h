@@ -59,6 +59,9 @@ int cni_set_pod_cidr(struct cni *cni, const char *pod_cidr, struct err *err) MUS
 /** netns_create() - a new network namespace, lo up (127.0.0.1, ::1), pinned as a bind mount at
  * `path`. Idempotent. */
 int netns_create(const char *path, struct err *err) MUST_CHECK;
+/** netns_adopt() - bring lo up in a network namespace that another process has made, `from` (a file
+ * of /proc/PID/ns), and pin it at `path`, where nothing is mounted. */
+int netns_adopt(const char *path, const char *from, struct err *err) MUST_CHECK;
 /** netns_open() - Returns: fd or -1. Errors: NOT_FOUND when the path is no (longer a) namespace. */
 int netns_open(const char *path, struct err *err);
 /** netns_remove() - unmount and unlink; absent: success. The kernel's slow teardown goes on behind

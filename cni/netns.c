@@ -124,6 +124,17 @@ int netns_create(const char *path, struct err *err)
     return 0;
 }
 
+int netns_adopt(const char *path, const char *from, struct err *err)
+{
+    struct pin p = {.path = path};
+    autofd int fd = netns_open(from, err);
+
+    FAULT_POINT("netns.adopt");
+    if (fd < 0 || make_mount_point(path, err) < 0 || netns_run(fd, pin, &p, err) < 0)
+        return err_wrap(err, "pin network namespace");
+    return 0;
+}
+
 int netns_open(const char *path, struct err *err)
 {
     autofd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
