@@ -58,6 +58,18 @@ static Runtime__V1__RuntimeStatus *conditions(struct call *call)
     return new;
 }
 
+/* The node's network goes with users of its own wherever the latter go at all. */
+static void features(struct call *call, Runtime__V1__StatusResponse *reply)
+{
+    reply->features =
+        PROTO_NEW(call->arena, Runtime__V1__RuntimeFeatures, runtime__v1__runtime_features);
+    reply->features->supplemental_groups_policy = true;
+    reply->features->mount_options = true;
+    for (size_t i = 0; i < reply->n_runtime_handlers; i++)
+        if (reply->runtime_handlers[i]->features->user_namespaces)
+            reply->features->user_namespaces_host_network = true;
+}
+
 static void handlers(struct call *call, Runtime__V1__StatusResponse *reply)
 {
     struct handler_view *views = NULL;
@@ -152,10 +164,7 @@ int on_status(struct call *call, struct err *err)
     (void)err;
     reply->status = conditions(call);
     handlers(call, reply);
-    reply->features =
-        PROTO_NEW(call->arena, Runtime__V1__RuntimeFeatures, runtime__v1__runtime_features);
-    reply->features->supplemental_groups_policy = true;
-    reply->features->mount_options = true;
+    features(call, reply);
     if (REQUEST(call, Runtime__V1__StatusRequest)->verbose)
         verbose_info(call, reply);
     return 0;

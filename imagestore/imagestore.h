@@ -142,16 +142,15 @@ int imagestore_fs_info(struct imagestore *store, struct image_fs_info *ret,
  * and DIR/work, all made here.
  * @dir: absolute. The file ROOT/images/holds/SHA256-OF-DIR holds the layers until rootfs_unmount()
  * or until DIR is gone.
+ * @userns_fd: the image's owners are seen through the mapping of this user namespace; -1: as they
+ * are.
  * As many layers as image.max_layers allows, on older kernels too. Idempotent: an existing mount of
  * the same image is kept. Errors: NOT_FOUND (layer), EXISTS (another image is mounted there),
- * EXHAUSTED, INTERNAL with the kernel's own words.
+ * EXHAUSTED, UNSUPPORTED (mappings; rootfs_idmap_check() tells before), INTERNAL with the kernel's
+ * own words.
  */
 int rootfs_mount(struct imagestore *store, const struct image *image, const char *dir,
-                 struct err *err) MUST_CHECK;
-/** rootfs_mount_mapped() - the same with the image's owners seen through the mapping of a user
- * namespace (-1: as they are). Errors: UNSUPPORTED besides (rootfs_idmap_check() tells before). */
-int rootfs_mount_mapped(struct imagestore *store, const struct image *image, const char *dir,
-                        int userns_fd, struct err *err) MUST_CHECK;
+                 int userns_fd, struct err *err) MUST_CHECK;
 /** rootfs_idmap_check() - can ids be mapped on this node? Errors: UNSUPPORTED saying what lacks. */
 int rootfs_idmap_check(struct imagestore *store, int userns_fd, struct err *err) MUST_CHECK;
 /** rootfs_unmount() - unmount and remove DIR/{rootfs,upper,work}; absent or half made: success. */
@@ -165,7 +164,7 @@ int rootfs_hold(struct imagestore *store, const struct image *image, const char 
  * it is, read-only and nodev, for image volumes. rootfs_unmount() undoes it.
  */
 int rootfs_mount_readonly(struct imagestore *store, const struct image *image, const char *dir,
-                          struct err *err) MUST_CHECK;
+                          int userns_fd, struct err *err) MUST_CHECK;
 
 /* ------------------------------------------------------------ disks */
 

@@ -18,13 +18,15 @@
 #include "base/fs.h"
 #include "base/strbuf.h"
 
-static int mapped_copy(const char *path, int userns_fd, struct err *err)
+int mount_copy(const char *path, int userns_fd, struct err *err)
 {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns_fd};
     autofd int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
     if (fd < 0)
         return err_sys(err, "open_tree '%s'", path);
+    if (userns_fd < 0)
+        return TAKE_FD(fd);
     if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
         if (errno == EINVAL || errno == EOPNOTSUPP || errno == EPERM)
             return err_set(err, ERR_UNSUPPORTED,
@@ -38,7 +40,7 @@ static int mapped_copy(const char *path, int userns_fd, struct err *err)
 int layer_stack_idmap(struct imagestore *s, int userns_fd, struct layer_stack *stack, int *ret_copy,
                       struct err *err)
 {
-    autofd int copy = mapped_copy(s->layers_dir, userns_fd, err);
+    autofd int copy = mount_copy(s->layers_dir, userns_fd, err);
 
     if (copy < 0)
         return -1;
@@ -98,7 +100,7 @@ int rootfs_idmap_check(struct imagestore *s, int userns_fd, struct err *err)
                        "Linux %s has no overlays of layers with mapped ids; 5.19 has",
                        host.release);
 
-    autofd int copy = mapped_copy(s->layers_dir, userns_fd, err);
+    autofd int copy = mount_copy(s->layers_dir, userns_fd, err);
 
     return copy < 0 ? -1 : 0;
 }

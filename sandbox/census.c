@@ -14,6 +14,7 @@
 #include "sandbox/exits.h"
 #include "sandbox/monitor_client.h"
 #include "sandbox/network.h"
+#include "sandbox/userns_probe.h"
 #include "sandbox/volumes.h"
 
 #define MOUNTINFO_MAX_BYTES (64 * 1024 * 1024)
@@ -80,6 +81,13 @@ static int clear_netns(struct engine *engine, const char *id, struct err *err)
     autofree char *path = path_join(engine->netns_dir, id);
 
     return netns_remove(path, err);
+}
+
+static int clear_userns(struct engine *engine, const char *id, struct err *err)
+{
+    autofree char *path = path_join(engine->userns_dir, id);
+
+    return userns_remove(path, err);
 }
 
 static int clear_rootfs(struct engine *engine, const char *id, struct err *err)
@@ -174,6 +182,7 @@ void census_clean(struct engine *engine)
     clear(engine, "pod directory", strangers(engine, engine->pods_dir, pod_known), clear_pod_dir);
     clear(engine, "network namespace", strangers(engine, engine->netns_dir, pod_known),
           clear_netns);
+    clear(engine, "user namespace", strangers(engine, engine->userns_dir, pod_known), clear_userns);
     clear(engine, "exit file", stranger_exits(engine), clear_exit);
 }
 
@@ -237,6 +246,7 @@ char *engine_census(struct engine *engine)
     json_put(o, "containers", json_integer((json_int_t)containers));
     json_put(o, "cgroups", json_integer((json_int_t)count_cgroups(engine)));
     json_put(o, "netns", json_integer((json_int_t)count_ids(engine->netns_dir)));
+    json_put(o, "userns", json_integer((json_int_t)count_ids(engine->userns_dir)));
     json_put(o, "mounts", json_integer((json_int_t)count_mounts(engine)));
     json_put(o, "pod_dirs", json_integer((json_int_t)count_ids(engine->pods_dir)));
     json_put(o, "container_dirs", json_integer((json_int_t)count_ids(engine->containers_dir)));

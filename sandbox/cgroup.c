@@ -244,6 +244,9 @@ static int make_level(const struct cgroups *c, const struct cgroup_hierarchy *h,
             return err_sys(err, "make cgroup '%s'", dir);
     } else {
         *made = true;
+        /* Whatever the umask: a container's own users look at their cgroup. */
+        if (chmod(dir, 0755) < 0)
+            return err_sys(err, "change the mode of cgroup '%s'", dir);
         if (has_controller(h, "cpuset") && cgroup_v1_inherit(dir, err) < 0)
             return -1;
     }

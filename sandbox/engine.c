@@ -188,6 +188,7 @@ static int make_dirs(struct engine *engine, struct err *err)
     } dirs[] = {
         {&engine->pods_dir, config->run_dir, "pods", 0711},
         {&engine->netns_dir, config->run_dir, "netns", 0711},
+        {&engine->userns_dir, config->run_dir, "userns", 0711},
         {&engine->containers_dir, config->run_dir, "containers", 0711},
         {&engine->exits_dir, config->run_dir, "exits", 0700},
         {&engine->runc_dir, config->run_dir, "runc", 0700},
@@ -339,6 +340,7 @@ void engine_close(struct engine *engine)
     free(engine->exec_program);
     free(engine->pods_dir);
     free(engine->netns_dir);
+    free(engine->userns_dir);
     free(engine->containers_dir);
     free(engine->exits_dir);
     free(engine->runc_dir);

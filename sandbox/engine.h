@@ -67,7 +67,8 @@ struct engine {
     struct jobs *jobs;
     char *cgroup_root;
     char *monitor_program, *init_program, *exec_program;
-    char *pods_dir, *netns_dir, *containers_dir, *exits_dir, *runc_dir; /* below run_dir */
+    char *pods_dir, *netns_dir, *userns_dir, *containers_dir, *exits_dir,
+        *runc_dir;    /* below run_dir */
     char *rootfs_dir; /* below root_dir: writable layers */
     char *reserve_file;
     int exits_fd;
@@ -88,6 +89,11 @@ struct engine {
     bool closing;
     unsigned followers; /* of events: see events.h */
     bool reserve_released;
+    struct {
+        bool works;
+        nsec_t at; /* of the last try; 0: none */
+        char why[240];
+    } userns;            /* see userns_probe.h */
     struct debts *debts; /* owed DELs: see network.h */
     struct stats *stats; /* see stats.h */
 };

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/strbuf.h"
 #include "sandbox/engine.h"
+#include "sandbox/userns_probe.h"
 
 #define HANDLERS_MAX            64
 #define HANDLER_ANNOTATIONS_MAX 64
@@ -134,6 +135,7 @@ struct handlers *handlers_open(const struct sandbox_config *config, struct err *
     const char *name;
     json_t *table;
 
+    mutex_init(&hs->lock);
     if (config->handlers && json_object_size(config->handlers) > HANDLERS_MAX) {
         (void)err_set(err, ERR_INVALID, "more than %d handlers", HANDLERS_MAX);
         handlers_free(hs);
@@ -167,6 +169,7 @@ void handlers_free(struct handlers *h)
         free(h->v[i].program);
         strv_free(h->v[i].pod_annotations);
     }
+    handler_features_free(h);
     free(h->v);
     free(h);
 }
@@ -204,12 +207,14 @@ size_t engine_handlers(struct engine *engine, struct handler_view **ret)
     *ret = xcalloc(hs->n, sizeof(**ret));
     for (size_t i = 0; i < hs->n; i++) {
         const struct handler *h = &hs->v[i];
+        struct runtime_features f;
 
+        handler_features(engine->handlers, h, &f);
         (*ret)[i] = (struct handler_view){
             .name = h->name,
             .kind = h->kind,
-            .recursive_readonly = h->type != HANDLER_VMM && *h->program,
-            .user_namespaces = false,
+            .recursive_readonly = f.recursive_readonly,
+            .user_namespaces = f.idmapped_mounts && userns_probe(engine, NULL) == 0,
             .unavailable = unavailable(engine, h),
         };
     }

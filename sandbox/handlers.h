@@ -7,6 +7,7 @@
 #ifndef UNICRI_SANDBOX_HANDLERS_H
 #define UNICRI_SANDBOX_HANDLERS_H
 
+#include "base/thread.h"
 #include "sandbox/sandbox.h"
 #include "vmm/vmm.h"
 
@@ -23,7 +24,22 @@ struct handler {
 struct handlers {
     struct handler *v; /* owned; the default first */
     size_t n;
+    struct mutex lock;
+    struct feature_entry *features; /* owned; GUARDED, as the next is */
+    size_t n_features;
 };
+
+/* What an OCI runtime says of itself; all false when it does not. */
+struct runtime_features {
+    bool recursive_readonly, idmapped_mounts;
+    char version[64]; /* "" when it does not tell */
+};
+/** handler_features() - of the handler's OCI runtime; nothing for a VMM. The first call of a
+ * program runs it. */
+void handler_features(struct handlers *hs, const struct handler *h, struct runtime_features *ret);
+void handler_features_free(struct handlers *hs);
+/** runtime_features_parse() - the output of `features`; what cannot be read is no feature. */
+void runtime_features_parse(const char *text, size_t len, struct runtime_features *ret);
 
 /** handlers_open() - Errors: INVALID naming the handler and its key. */
 struct handlers *handlers_open(const struct sandbox_config *config, struct err *err);

@@ -29,6 +29,8 @@ static json_t *namespaces(const struct oci_input *in)
     json_t *list = json_array();
 
     add_ns(list, "mount", "");
+    if (*in->userns)
+        add_ns(list, "user", in->userns);
     if (*in->netns)
         add_ns(list, "network", in->netns);
     if (in->pod->ns.ipc == NS_POD)

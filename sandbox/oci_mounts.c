@@ -66,6 +66,15 @@ static bool requested(const struct container_spec *spec, const char *target)
     return false;
 }
 
+/* sysfs shows a network namespace, and may be mounted by who owns that: with the node's network and
+ * users of its own a container gets the node's, read-only to the last mount. */
+static json_t *sysfs_json(const struct oci_input *in, const char *options)
+{
+    if (*in->userns && !*in->netns)
+        return mount_json("bind", "/sys", "/sys", "rbind,rslave,rro,nosuid,noexec,nodev");
+    return mount_json("sysfs", "sysfs", "/sys", options);
+}
+
 static void add_standard(const struct oci_input *in, json_t *out)
 {
     const char *rw = in->spec->privileged ? "" : ",ro";
@@ -77,7 +86,7 @@ static void add_standard(const struct oci_input *in, json_t *out)
             (void)json_array_append_new(out, mount_json(standard[i].type, standard[i].source,
                                                         standard[i].target, standard[i].options));
     if (!requested(in->spec, "/sys"))
-        (void)json_array_append_new(out, mount_json("sysfs", "sysfs", "/sys", options));
+        (void)json_array_append_new(out, sysfs_json(in, options));
     if (!requested(in->spec, "/sys/fs/cgroup"))
         (void)json_array_append_new(
             out, mount_json("cgroup", "cgroup", "/sys/fs/cgroup", cgroup_options));
@@ -197,6 +206,24 @@ static char *resolve_source(const struct mount_spec *m, struct err *err)
     return xstrdup(real);
 }
 
+static void put_maps(json_t *o, const char *key, const struct id_map *maps, size_t n)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < n; i++) {
+        json_t *map = json_object();
+
+        json_put(map, "containerID", json_integer(maps[i].container_id));
+        json_put(map, "hostID", json_integer(maps[i].host_id));
+        json_put(map, "size", json_integer(maps[i].length));
+        (void)json_array_append_new(list, map);
+    }
+    if (n)
+        json_put(o, key, list);
+    else
+        json_decref(list);
+}
+
 /* @volume: the source of an image volume, else NULL. */
 static int add_requested(const struct mount_spec *m, const char *volume, json_t *out,
                          struct err *err)
@@ -213,7 +240,16 @@ static int add_requested(const struct mount_spec *m, const char *volume, json_t 
                                       : "rw");
     for (char *const *o = m->options; o && *o; o++)
         strbuf_addf(&options, ",%s", *o);
-    (void)json_array_append_new(out, mount_json("bind", source, m->container_path, options.s));
+    if (m->n_uids && !volume)
+        strbuf_adds(&options, ",idmap");
+
+    json_t *mount = mount_json("bind", source, m->container_path, options.s);
+
+    if (!volume) { /* a volume has the mapping of its layers: volumes_mount() */
+        put_maps(mount, "uidMappings", m->uids, m->n_uids);
+        put_maps(mount, "gidMappings", m->gids, m->n_gids);
+    }
+    (void)json_array_append_new(out, mount);
     return 0;
 }
 

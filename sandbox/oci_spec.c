@@ -11,13 +11,11 @@ static int check_mount(const struct mount_spec *m, struct err *err)
     if (m->container_path[0] != '/')
         return err_set(err, ERR_INVALID, "mount '%s': the path in the container is not absolute",
                        m->container_path);
-    if (*m->image)
-        return 0; /* volumes_check() */
-    if (m->host_path[0] != '/')
+    if (!*m->image && m->host_path[0] != '/')
         return err_set(err, ERR_INVALID, "mount '%s': host path '%s' is not absolute",
                        m->container_path, m->host_path);
-    if (m->n_uids || m->n_gids)
-        return err_set(err, ERR_UNSUPPORTED, "mount '%s': id mappings are not supported yet",
+    if ((m->n_uids == 0) != (m->n_gids == 0))
+        return err_set(err, ERR_INVALID, "mount '%s': mappings of uids or of gids alone",
                        m->container_path);
     if (m->recursive_readonly && (!m->readonly || m->propagation != MOUNT_PRIVATE))
         return err_set(err, ERR_INVALID,
@@ -30,11 +28,18 @@ static int check_mount(const struct mount_spec *m, struct err *err)
     return 0;
 }
 
+static bool same_user_namespace(const struct ns_options *a, const struct ns_options *b)
+{
+    return a->userns == b->userns && id_maps_equal(a->uids, a->n_uids, b->uids, b->n_uids) &&
+           id_maps_equal(a->gids, a->n_gids, b->gids, b->n_gids);
+}
+
 static int check_namespaces(const struct pod_spec *pod, const struct container_spec *spec,
                             struct err *err)
 {
-    if (spec->ns.userns || pod->ns.userns)
-        return err_set(err, ERR_UNSUPPORTED, "user namespaces are not supported yet");
+    if (!same_user_namespace(&pod->ns, &spec->ns))
+        return err_set(err, ERR_INVALID,
+                       "user namespace: the container asks for another one than its pod has");
     if (spec->ns.pid == NS_TARGET && !*spec->ns.target_id)
         return err_set(err, ERR_INVALID, "PID namespace of a target container: none is named");
     return 0;

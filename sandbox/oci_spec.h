@@ -24,7 +24,7 @@ struct oci_input {
     const char *cgroup;
     char *const *volumes;           /* sources of the request's mounts that are image volumes */
     const char *pod_dir;            /* resolv.conf, hostname, hosts, shm */
-    const char *netns;              /* "" the node's */
+    const char *netns, *userns;     /* "" the node's */
     const char *pidns;              /* path, "" = by ns.pid: a new one or the node's */
     const char *apparmor, *selinux; /* "" none */
     json_t *seccomp;                /* or NULL */

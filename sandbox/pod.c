@@ -37,6 +37,7 @@ struct pod *pod_new(struct engine *engine, const char *id, struct pod_spec *spec
     (void)snprintf(pod->id, sizeof(pod->id), "%s", id);
     pod->dir = path_join(engine->pods_dir, id);
     pod->netns = spec->ns.network == NS_NODE ? xstrdup("") : path_join(engine->netns_dir, id);
+    pod->userns = spec->ns.userns ? path_join(engine->userns_dir, id) : xstrdup("");
     pod->cgroup = pod->cgroup_ours ? path_join(engine->cgroup_root, id)
                                    : cgroup_parent_path(&engine->cgroups, spec->cgroup_parent, err);
     if (!pod->cgroup) {
@@ -62,6 +63,7 @@ void pod_unref(struct pod *pod)
     free(pod->dir);
     free(pod->cgroup);
     free(pod->netns);
+    free(pod->userns);
     free(pod->network);
     free(pod);
 }

@@ -28,6 +28,7 @@ struct pod {
     char *cgroup;     /* parent of the pod's containers */
     bool cgroup_ours; /* no client named it: it goes with the pod */
     char *netns;      /* "" with the node's network */
+    char *userns;     /* RUN/userns/ID; "" with the node's users */
     _Atomic unsigned refs;
 
     int state; /* enum pod_state */
@@ -88,6 +89,22 @@ int pod_check(struct engine *engine, const struct pod_spec *spec, struct err *er
 int pod_limit(struct pod *pod, struct err *err) MUST_CHECK;
 /** pod_limit_again() - at start: the row may be ahead of the cgroup. */
 void pod_limit_again(struct pod *pod);
+
+/* pod_userns.c: the user namespace of a pod that asks for one */
+/** pod_userns_up() - make it and pin it. Without a wish for one: nothing. */
+int pod_userns_up(struct pod *pod, struct err *err) MUST_CHECK;
+int pod_userns_down(struct pod *pod, struct err *err) MUST_CHECK;
+/** pod_userns_open() - *ret: a descriptor of it, the caller's; -1 when the pod uses the node's
+ * users. Errors: NOT_FOUND when it is gone. */
+int pod_userns_open(const struct pod *pod, int *ret, struct err *err) MUST_CHECK;
+/** pod_userns_netns() - the pod's network namespace, belonging to its user namespace. */
+int pod_userns_netns(struct pod *pod, struct err *err) MUST_CHECK;
+/** pod_root_ids() - who root of the pod's containers is on the node. */
+void pod_root_ids(const struct pod_spec *spec, uid_t *ret_uid, gid_t *ret_gid);
+/** pod_userns_check() - Errors: INVALID, UNSUPPORTED naming what the handler lacks. Runs the OCI
+ * runtime once to see what it can. */
+int pod_userns_check(struct engine *engine, const struct pod_spec *spec,
+                     const struct handler *handler, struct err *err) MUST_CHECK;
 
 /* pod_room.c: what ordinary containers need of a pod and unikernels do not */
 /** pod_room() - with `shares_pids` the reaping init too; files, shm, ipc and uts namespaces, made

@@ -6,22 +6,24 @@
  * started, so a crash at any point in here is undone by pod_room_undo().
  *
  * Namespaces are made by a thread of a moment's life: it leaves the daemon's with unshare(2), and
- * what it leaves behind is held by bind mounts.
+ * what it leaves behind is held by bind mounts. Those of a pod with users of its own are made by a
+ * process (init_client.h), and the thread enters them.
  */
 #include <errno.h>
 #include <linux/magic.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "sandbox/init_client.h"
 #include "sandbox/pod.h"
 
 #define HOST_FILE_MAX_BYTES (1024 * 1024)
-#define SHM_OPTIONS         "mode=1777,size=65536k"
 
 #ifndef NSFS_MAGIC
 #define NSFS_MAGIC 0x6e736673
@@ -57,6 +59,17 @@ static int write_pod_file(const struct pod *pod, const char *name, const char *t
     if (access(path, F_OK) == 0)
         return 0;
     return fs_replace_file(AT_FDCWD, path, text, len, 0644, false, err);
+}
+
+/* Root of the pod's containers owns them, whoever that is on the node. */
+static int own_pod_file(const struct pod *pod, const char *name, struct err *err)
+{
+    autofree char *path = pod_file(pod, name);
+    uid_t uid;
+    gid_t gid;
+
+    pod_root_ids(pod->spec, &uid, &gid);
+    return lchown(path, uid, gid) < 0 ? err_sys(err, "change the owner of '%s'", path) : 0;
 }
 
 /* The node's own file; one that is absent is an empty one. */
@@ -114,20 +127,27 @@ static int write_files(const struct pod *pod, struct err *err)
     hostname_of(pod, hostname);
     (void)strncat(hostname, "\n", sizeof(hostname) - strlen(hostname) - 1);
     if (fs_mkdir(AT_FDCWD, pod->dir, 0755, err) < 0 || write_resolv_conf(pod, err) < 0 ||
-        write_pod_file(pod, "hostname", hostname, strlen(hostname), err) < 0)
+        write_pod_file(pod, "hostname", hostname, strlen(hostname), err) < 0 ||
+        copy_host_file(pod, "/etc/hosts", "hosts", err) < 0)
         return -1;
-    return copy_host_file(pod, "/etc/hosts", "hosts", err);
+    if (own_pod_file(pod, "resolv.conf", err) < 0 || own_pod_file(pod, "hostname", err) < 0)
+        return -1;
+    return own_pod_file(pod, "hosts", err);
 }
 
 static int mount_shm(const struct pod *pod, struct err *err)
 {
-    autofree char *shm = pod_file(pod, "shm");
+    autofree char *shm = pod_file(pod, "shm"), *options = NULL;
+    uid_t uid;
+    gid_t gid;
 
     if (pod->spec->ns.ipc != NS_POD || is_mounted(pod, shm))
         return 0;
     if (fs_mkdir(AT_FDCWD, shm, 0755, err) < 0)
         return -1;
-    if (mount("shm", shm, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, SHM_OPTIONS) < 0)
+    pod_root_ids(pod->spec, &uid, &gid);
+    options = xasprintf("mode=1777,size=65536k,uid=%u,gid=%u", uid, gid);
+    if (mount("shm", shm, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
         return err_sys(err, "mount '%s'", shm);
     return 0;
 }
@@ -136,6 +156,7 @@ static int mount_shm(const struct pod *pod, struct err *err)
 
 struct maker {
     const struct pod *pod;
+    const struct ns_holder *holder; /* NULL: the thread makes the namespaces itself */
     int rc;
     struct err err;
 };
@@ -160,7 +181,24 @@ static bool is_ipc_sysctl(const char *name)
             !str_has_prefix(name, "kernel.domainname"));
 }
 
-static int write_sysctl(const char *name, const char *value, struct err *err)
+/* A kernel may let only the owner of the namespace write, not even the node's root. Users are a
+ * thread's own matter for the kernel, if not for the C library. */
+static int open_sysctl(const struct pod *pod, const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    uid_t uid;
+    gid_t gid;
+
+    if (fd >= 0 || errno != EACCES || !pod->spec->ns.userns)
+        return fd;
+    pod_root_ids(pod->spec, &uid, &gid);
+    if (syscall(SYS_setresuid, -1, uid, -1) < 0)
+        return -1;
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd;
+}
+
+static int write_sysctl(const struct pod *pod, const char *name, const char *value, struct err *err)
 {
     autofree char *path = xasprintf("/proc/sys/%s", name);
 
@@ -168,27 +206,49 @@ static int write_sysctl(const char *name, const char *value, struct err *err)
         if (*p == '.')
             *p = '/';
 
-    autofd int fd = open(path, O_WRONLY | O_CLOEXEC);
+    autofd int fd = open_sysctl(pod, path);
+    bool ok = fd >= 0 && write(fd, value, strlen(value)) >= 0;
+    int sys = errno;
 
-    if (fd < 0 || write(fd, value, strlen(value)) < 0)
-        return err_sys(err, "sysctl '%s'", name);
-    return 0;
+    if (syscall(SYS_setresuid, -1, 0, -1) < 0)
+        return err_sys(err, "become root again");
+    return ok ? 0 : err_errno(err, sys, "sysctl '%s'", name);
 }
 
-static int make_namespaces(const struct pod *pod, struct err *err)
+static int enter(const struct ns_holder *holder, const char *name, int type, struct err *err)
 {
+    autofree char *path = ns_holder_file(holder, name);
+    autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 || setns(fd, type) < 0 ? err_sys(err, "enter namespace '%s'", path) : 0;
+}
+
+static int enter_or_make(const struct maker *m, bool ipc, bool uts, struct err *err)
+{
+    if (!m->holder)
+        return unshare((ipc ? CLONE_NEWIPC : 0) | (uts ? CLONE_NEWUTS : 0)) < 0
+                   ? err_sys(err, "make namespaces")
+                   : 0;
+    if (ipc && enter(m->holder, "ns/ipc", CLONE_NEWIPC, err) < 0)
+        return -1;
+    return uts ? enter(m->holder, "ns/uts", CLONE_NEWUTS, err) : 0;
+}
+
+static int make_namespaces(const struct maker *m, struct err *err)
+{
+    const struct pod *pod = m->pod;
     bool ipc = pod->spec->ns.ipc == NS_POD, uts = pod->spec->ns.network != NS_NODE;
     char hostname[65];
 
-    if (unshare((ipc ? CLONE_NEWIPC : 0) | (uts ? CLONE_NEWUTS : 0)) < 0)
-        return err_sys(err, "make namespaces");
+    if (enter_or_make(m, ipc, uts, err) < 0)
+        return -1;
     hostname_of(pod, hostname);
     if (uts && (sethostname(hostname, strlen(hostname)) < 0))
         return err_sys(err, "set the hostname '%s'", hostname);
     for (size_t i = 0; ipc && i < pod->spec->sysctls.n; i++) {
         const struct kv *s = &pod->spec->sysctls.v[i];
 
-        if (is_ipc_sysctl(s->key) && write_sysctl(s->key, s->value, err) < 0)
+        if (is_ipc_sysctl(s->key) && write_sysctl(pod, s->key, s->value, err) < 0)
             return -1;
     }
     if (ipc && pin(pod, "ipc", err) < 0)
@@ -200,7 +260,7 @@ static void *maker_main(void *arg)
 {
     struct maker *m = arg;
 
-    m->rc = make_namespaces(m->pod, &m->err);
+    m->rc = make_namespaces(m, &m->err);
     return NULL;
 }
 
@@ -220,10 +280,21 @@ static int namespaces_up(const struct pod *pod, struct err *err)
     autofree char *ipc = pod_file(pod, "ipc"), *uts = pod_file(pod, "uts");
     bool want_ipc = pod->spec->ns.ipc == NS_POD, want_uts = pod->spec->ns.network != NS_NODE;
     struct maker m = {.pod = pod, .err = ERR_INIT};
+    autons_holder holder = NS_HOLDER_NONE;
+    autofd int user = -1;
     pthread_t thread;
 
     if ((!want_ipc || is_fs(ipc, NSFS_MAGIC)) && (!want_uts || is_fs(uts, NSFS_MAGIC)))
         return 0;
+    if (pod_userns_open(pod, &user, err) < 0)
+        return -1;
+    if (user >= 0) {
+        int flags = (want_ipc ? CLONE_NEWIPC : 0) | (want_uts ? CLONE_NEWUTS : 0);
+
+        if (ns_holder_start(pod->engine, flags, user, &holder, err) < 0)
+            return -1;
+        m.holder = &holder;
+    }
     /* Both are made together: half of an earlier attempt goes first. */
     if (unpin(pod, "ipc", err) < 0 || unpin(pod, "uts", err) < 0 ||
         thread_start("namespaces", maker_main, &m, &thread, err) < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pod_steps - how a pod is built and, backwards, unbuilt: cgroup -> netns -> network -> room.
+ * pod_steps - how a pod is built and, backwards, unbuilt: cgroup -> netns -> network -> room. The
+ * step "netns" makes the user namespace too, which the network namespace then belongs to.
  *
  * RunPodSandbox walks up. Its own failure, StopPodSandbox (down to "cgroup"), RemovePodSandbox (to
  * nothing) and the recovery of a crash walk down. Each down takes "never was" and "half done" for
@@ -80,9 +81,12 @@ static int netns_up(void *object, struct err *err)
     struct pod *pod = object;
     nsec_t start = clock_mono();
 
+    if (pod_userns_up(pod, err) < 0)
+        return -1;
     if (!*pod->netns)
         return 0;
-    if (netns_create(pod->netns, err) < 0 || sysctls_write(pod, err) < 0)
+    if ((*pod->userns ? pod_userns_netns(pod, err) : netns_create(pod->netns, err)) < 0 ||
+        sysctls_write(pod, err) < 0)
         return -1;
     stage_observe(STAGE_POD_NETNS, start);
     return 0;
@@ -92,7 +96,9 @@ static int netns_down(void *object, struct err *err)
 {
     struct pod *pod = object;
 
-    return *pod->netns ? netns_remove(pod->netns, err) : 0;
+    if (*pod->netns && netns_remove(pod->netns, err) < 0)
+        return -1;
+    return pod_userns_down(pod, err);
 }
 
 static int network_up(void *object, struct err *err)
@@ -195,14 +201,11 @@ static int check_ports(const struct pod_spec *spec, struct err *err)
     return 0;
 }
 
-static int check_namespaces(const struct pod_spec *spec, const struct handler *handler,
-                            struct err *err)
+static int check_namespaces(struct engine *engine, const struct pod_spec *spec,
+                            const struct handler *handler, struct err *err)
 {
     const struct ns_options *ns = &spec->ns;
 
-    if (ns->userns)
-        return err_set(err, ERR_UNSUPPORTED,
-                       "user namespaces are not supported yet: the pod needs hostUsers: true");
     if ((ns->network != NS_POD && ns->network != NS_NODE) ||
         (ns->ipc != NS_POD && ns->ipc != NS_NODE))
         return err_set(err, ERR_INVALID,
@@ -213,14 +216,14 @@ static int check_namespaces(const struct pod_spec *spec, const struct handler *h
     if (handler->type == HANDLER_VMM && ns->network == NS_NODE)
         return err_set(err, ERR_INVALID, "handler '%s': a unikernel cannot use the node's network",
                        handler->name);
-    return 0;
+    return ns->userns ? pod_userns_check(engine, spec, handler, err) : 0;
 }
 
 int pod_check(struct engine *engine, const struct pod_spec *spec, struct err *err)
 {
     const struct handler *handler = handler_find(engine->handlers, spec->handler, err);
 
-    if (!handler || check_namespaces(spec, handler, err) < 0 || check_dns(spec, err) < 0 ||
+    if (!handler || check_namespaces(engine, spec, handler, err) < 0 || check_dns(spec, err) < 0 ||
         check_ports(spec, err) < 0)
         return -1;
     if (check_word("hostname", spec->hostname, 64, err) < 0)

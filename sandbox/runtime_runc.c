@@ -20,6 +20,29 @@
 #define DEFAULT_PATH      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define DELETE_OUTPUT_MAX (64 * 1024)
 
+/* What only some OCI runtimes can do. */
+static int check_features(struct container *c, struct err *err)
+{
+    for (size_t i = 0; i < c->spec->n_mounts; i++) {
+        const struct mount_spec *m = &c->spec->mounts[i];
+        struct runtime_features f;
+
+        if (!m->recursive_readonly && (!m->n_uids || *m->image))
+            continue; /* an image volume is mounted here, with its ids: volumes_mount() */
+        handler_features(c->engine->handlers, c->handler, &f);
+        if (m->n_uids && !*m->image && !f.idmapped_mounts)
+            return err_set(err, ERR_UNSUPPORTED,
+                           "mount '%s': id mappings: runtime '%s' %s lacks idmapped mounts; runc "
+                           "1.2 or later has them",
+                           m->container_path, c->handler->program, f.version);
+        if (m->recursive_readonly && !f.recursive_readonly)
+            return err_set(err, ERR_UNSUPPORTED,
+                           "mount '%s': runtime '%s' %s lacks recursive read-only mounts",
+                           m->container_path, c->handler->program, f.version);
+    }
+    return 0;
+}
+
 static int check(struct container *c, struct err *err)
 {
     autostrv char **argv = container_args(c->spec, &c->image->config);
@@ -32,7 +55,7 @@ static int check(struct container *c, struct err *err)
                        c->image_ref);
     if (!*argv[0])
         return err_set(err, ERR_INVALID, "the command is empty");
-    if (oci_check(c->pod->spec, c->spec, err) < 0 ||
+    if (oci_check(c->pod->spec, c->spec, err) < 0 || check_features(c, err) < 0 ||
         user_check(c->spec, c->image->config.user, err) < 0 ||
         container_env(c->spec, &c->image->config, &env, err) < 0 ||
         capability_names(c->spec, &caps, err) < 0 || selinux_check(&c->spec->selinux, err) < 0 ||
@@ -43,7 +66,11 @@ static int check(struct container *c, struct err *err)
 
 static int rootfs(struct container *c, struct err *err)
 {
-    return rootfs_mount(c->engine->images, c->image, c->rootfs_dir, err);
+    autofd int user = -1;
+
+    if (pod_userns_open(c->pod, &user, err) < 0)
+        return -1;
+    return rootfs_mount(c->engine->images, c->image, c->rootfs_dir, user, err);
 }
 
 /* ---------------------------------------------------------------------- bundle */
@@ -172,6 +199,7 @@ static int build_config(struct container *c, const struct user *user, const char
         .volumes = volumes,
         .pod_dir = c->pod->dir,
         .netns = c->pod->netns,
+        .userns = c->pod->userns,
         .pidns = pidns,
         .apparmor = apparmor,
         .selinux = selinux,

@@ -274,8 +274,8 @@ struct handler_view {
     bool recursive_readonly, user_namespaces;
     char *unavailable; /* owned: why this host cannot run it, or NULL */
 };
-/** engine_handlers() - all of the configuration, the default ("") first. Caller:
- * handler_views_free(). */
+/** engine_handlers() - all of the configuration, the default ("") first. The first call asks each
+ * OCI runtime for its features. Caller: handler_views_free(). */
 size_t engine_handlers(struct engine *engine, struct handler_view **ret);
 void handler_views_free(struct handler_view *views, size_t n);
 /** engine_ready() - can containers be run? Else *ret_why, owned by the caller. */

@@ -205,6 +205,15 @@ struct pod_spec *pod_spec_new(void)
     return spec_new(&pod_schema);
 }
 
+bool id_maps_equal(const struct id_map *a, size_t n_a, const struct id_map *b, size_t n_b)
+{
+    for (size_t i = 0; n_a == n_b && i < n_a; i++)
+        if (a[i].host_id != b[i].host_id || a[i].container_id != b[i].container_id ||
+            a[i].length != b[i].length)
+            return false;
+    return n_a == n_b;
+}
+
 void pod_spec_free(struct pod_spec *spec)
 {
     spec_free(&pod_schema, spec);

@@ -139,6 +139,9 @@ struct container_spec {
     struct security_profile seccomp, apparmor;
 };
 
+/** id_maps_equal() - the same ranges in the same order. */
+bool id_maps_equal(const struct id_map *a, size_t n_a, const struct id_map *b, size_t n_b);
+
 void pod_spec_free(struct pod_spec *spec);
 void container_spec_free(struct container_spec *spec);
 DEFINE_CLEANUP(struct pod_spec *, pod_spec_free);

@@ -13,6 +13,7 @@
 
 #include "base/fs.h"
 #include "base/strbuf.h"
+#include "sandbox/userns_probe.h"
 
 static bool is_volume(const struct mount_spec *m)
 {
@@ -86,13 +87,31 @@ static char *resolve(const struct container *c, size_t i, struct err *err)
     return xstrdup(real);
 }
 
+/* *ret: a user namespace with the mount's mapping, -1 for one without. An overlay cannot be mapped
+ * afterwards as other mounts can, by the OCI runtime: the layers below it are. */
+static int mapping_open(const struct container *c, const struct mount_spec *m, int *ret,
+                        struct err *err)
+{
+    const struct ns_options *pod = &c->pod->spec->ns;
+
+    *ret = -1;
+    if (!m->n_uids)
+        return 0;
+    if (*c->pod->userns && id_maps_equal(m->uids, m->n_uids, pod->uids, pod->n_uids) &&
+        id_maps_equal(m->gids, m->n_gids, pod->gids, pod->n_gids))
+        return pod_userns_open(c->pod, ret, err);
+    return userns_of_maps(c->engine, m, ret, err);
+}
+
 static int mount_one(struct container *c, size_t i, struct err *err)
 {
     const struct mount_spec *m = &c->spec->mounts[i];
     autofree char *dir = volume_dir(c, i);
     autoimage *image = imagestore_find(c->engine->images, m->image, err);
+    autofd int user = -1;
 
-    if (!image || rootfs_mount_readonly(c->engine->images, image, dir, err) < 0)
+    if (!image || mapping_open(c, m, &user, err) < 0 ||
+        rootfs_mount_readonly(c->engine->images, image, dir, user, err) < 0)
         return -1;
     autofree char *source = resolve(c, i, err);
 

@@ -141,8 +141,8 @@ func (i *Image) ID() string { return Digest(i.Config) }
 // NewImage makes an image for linux on this architecture.
 func NewImage(cfg ImageConfig, layers ...Layer) *Image {
 	img := &Image{Type: TypeManifest, Blobs: map[string][]byte{}}
-	var diffs []string
-	var descs []map[string]any
+	diffs := []string{}
+	descs := []map[string]any{}
 	for _, l := range layers {
 		digest, size := l.Digest, l.Size
 		if digest == "" {

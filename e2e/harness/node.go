@@ -96,6 +96,9 @@ func NewNode(t testing.TB, opt NodeOptions) *Node {
 	n := &Node{T: t, Opt: opt, Dir: dir, Root: dir + "/root", Run: dir + "/run", Socket: dir + "/cri.sock", Config: dir + "/config.toml",
 		LogFile: dir + "/server.log", Logs: dir + "/logs", Leases: dir + "/leases", CNIConf: dir + "/cni", Cgroup: name}
 	t.Cleanup(n.destroy)
+	if err := os.Chmod(dir, 0o711); err != nil { // users of a pod's own namespace walk to their root
+		t.Fatal(err)
+	}
 	for _, d := range []string{n.Root, n.Run, n.Logs, n.Leases, n.CNIConf, dir + "/certs.d", dir + "/cni-cache"} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)

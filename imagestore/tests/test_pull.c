@@ -131,7 +131,7 @@ static void test_no_layers(void **state)
     assert_null(read_image_file(f, image, "/x", &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
     autofree char *dir = path_join(f->dir, "c0");
-    if (rootfs_mount(f->store, image, dir, &err) < 0 || rootfs_unmount(f->store, dir, &err) < 0)
+    if (rootfs_mount(f->store, image, dir, -1, &err) < 0 || rootfs_unmount(f->store, dir, &err) < 0)
         fail_msg("%s", err.msg);
 }
 

@@ -112,7 +112,7 @@ static void test_overlay_agrees(void **state)
     autofree char *dir = path_join(f->dir, "c1");
     autofree char *root = path_join(dir, "rootfs");
     for (int again = 0; again < 2; again++)
-        if (rootfs_mount(f->store, image, dir, &err) < 0)
+        if (rootfs_mount(f->store, image, dir, -1, &err) < 0)
             fail_msg("%s", err.msg);
     autofd int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
@@ -140,7 +140,7 @@ static void test_overlay_agrees(void **state)
     struct layer_info l = put_file_layer(f, "second", "x", "x", 1);
     (void)put_image(f, "second", "latest", &l, 1, "");
     autoimage *second = must_pull(f, image_name(f, "second"));
-    assert_int_equal(rootfs_mount(f->store, second, dir, &err), -1);
+    assert_int_equal(rootfs_mount(f->store, second, dir, -1, &err), -1);
     assert_int_equal(err.code, ERR_EXISTS);
     (void)close_fd(fd);
     fd = -1;
@@ -166,7 +166,7 @@ static void test_many_layers(void **state)
     assert_int_equal(count_layers(f), 90);
     autofree char *dir = path_join(f->dir, "c2");
     autofree char *file = path_join(dir, "rootfs/f89");
-    if (rootfs_mount(f->store, image, dir, &err) < 0)
+    if (rootfs_mount(f->store, image, dir, -1, &err) < 0)
         fail_msg("%s", err.msg);
     assert_int_equal(access(file, F_OK), 0);
     assert_int_equal(rootfs_unmount(f->store, dir, &err), 0);
@@ -180,7 +180,7 @@ static void check_mount(struct fixture *f, const struct image *image, size_t n, 
     autofree char *dir = path_join(f->dir, "old");
     autofree char *root = path_join(dir, "rootfs");
     for (int again = 0; again < 2; again++)
-        if (rootfs_mount(f->store, image, dir, &err) < 0)
+        if (rootfs_mount(f->store, image, dir, -1, &err) < 0)
             fail_msg("%zu layers: %s", n, err.msg);
     autofree char *mounts = NULL, *long_name = xasprintf("upperdir=%s/upper", dir);
     assert_int_equal(fs_read_file(AT_FDCWD, "/proc/self/mountinfo", 1 << 20, &mounts, NULL, &err),
@@ -245,7 +245,7 @@ static void test_holds(void **state)
     struct image_info info = put_image(f, "held", "latest", &l, 1, "");
     autoimage *image = must_pull(f, image_name(f, "held"));
     autofree char *a = path_join(f->dir, "hold-a"), *b = path_join(f->dir, "hold-b");
-    assert_int_equal(rootfs_mount(f->store, image, a, &err), 0);
+    assert_int_equal(rootfs_mount(f->store, image, a, -1, &err), 0);
     assert_int_equal(rootfs_hold(f->store, image, b, &err), 0);
     assert_int_equal(imagestore_remove(f->store, info.id, &err), 0);
     assert_null(imagestore_find(f->store, info.id, &err));
@@ -261,7 +261,7 @@ static void test_holds(void **state)
     assert_int_equal(fs_remove_tree(AT_FDCWD, b, &err), 0); /* the hold goes with its directory */
     assert_int_equal(rootfs_unmount(f->store, a, &err), 0);
     assert_int_equal(count_layers(f), 0);
-    assert_int_equal(rootfs_mount(f->store, image, a, &err), -1);
+    assert_int_equal(rootfs_mount(f->store, image, a, -1, &err), -1);
     assert_int_equal(err.code, ERR_NOT_FOUND);
     struct image_fs_info info2;
     assert_int_equal(imagestore_fs_info(f->store, &info2, &err), 0);
@@ -372,9 +372,9 @@ static void test_faults_leave_nothing(void **state)
     fault_set("rootfs.mount=EIO");
     autoimage *image = must_pull(f, image_name(f, "fault"));
     autofree char *dir = path_join(f->dir, "cf");
-    assert_int_equal(rootfs_mount(f->store, image, dir, &err), -1);
+    assert_int_equal(rootfs_mount(f->store, image, dir, -1, &err), -1);
     fault_set(NULL);
-    assert_int_equal(rootfs_mount(f->store, image, dir, &err), 0);
+    assert_int_equal(rootfs_mount(f->store, image, dir, -1, &err), 0);
     assert_int_equal(rootfs_unmount(f->store, dir, &err), 0);
 }
 #endif

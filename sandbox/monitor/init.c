@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unicri-init: makes a PID namespace for a pod that shares one, and stays in it as process 1,
- * reaping.
+ * unicri-init: makes the namespaces that need a process. A PID namespace for a pod that shares one:
+ * then it stays in it as process 1, reaping. Or others, held until the caller has pinned them.
  *
- *   unicri-init --report-fd=N [--cgroup=DIR]...
+ *   unicri-init --report-fd=N [--user-fd=N] [--cgroup=DIR]...
+ *   unicri-init --report-fd=N [--user-fd=N] --hold-fd=N --new=FLAGS
  *
- * The caller's child enters the cgroups, forks process 1 of the new namespace, writes "ok PID
- * START_TIME\n" (PID as the caller sees it) or "error ERRNO text\n" to the descriptor, and ends
- * with 0 or 1. Process 1 ends, and the namespace with it, at SIGKILL, and at a SIGTERM or SIGINT
- * that comes from outside the namespace: containers in it cannot end their pod this way.
+ * The caller's child enters the cgroups and the user namespace, forks process 1 of the new
+ * namespace, writes "ok PID START_TIME\n" (PID as the caller sees it) or "error ERRNO text\n" to
+ * the descriptor, and ends with 0 or 1. Process 1 ends, and the namespace with it, at SIGKILL, and
+ * at a SIGTERM or SIGINT that comes from outside the namespace: containers in it cannot end their
+ * pod this way.
+ *
+ * With --hold-fd it unshares FLAGS (a decimal number, as unshare(2) has them) and reports itself;
+ * the namespaces are found in its /proc/PID/ns until the descriptor comes to its end. A thread of
+ * the daemon could not do this: only a process of one thread may enter a user namespace, and what
+ * is made in one belongs to it.
  *
  * Containers of the pod see process 1 and may be allowed to trace it, so there is nothing to gain
  * in it: no descriptor, an empty root, no capability, nobody's uid, and a seccomp filter with four
@@ -43,6 +50,8 @@
 #define NOT_FOUND     2  /* ENOENT */
 #define INVALID       22 /* EINVAL */
 #define BUF_BYTES     512
+#define FD_MAX        10000
+#define NUMBER_MAX    0xffffffffL
 
 struct info { /* the beginning of siginfo_t, as kill() fills it in */
     int32_t number, error, code, padding;
@@ -225,9 +234,10 @@ static long drop_privileges(void)
     for (long cap = 0; cap < CAPS_END; cap++)
         call(__NR_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0);
     call(__NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    /* In a user namespace that has no such id it stays that namespace's root, who is nobody. */
     if ((r = call(__NR_setgroups, 0, 0, 0, 0, 0)) < 0 ||
-        (r = call(__NR_setresgid, NOBODY, NOBODY, NOBODY, 0, 0)) < 0 ||
-        (r = call(__NR_setresuid, NOBODY, NOBODY, NOBODY, 0, 0)) < 0 ||
+        ((r = call(__NR_setresgid, NOBODY, NOBODY, NOBODY, 0, 0)) < 0 && r != -INVALID) ||
+        ((r = call(__NR_setresuid, NOBODY, NOBODY, NOBODY, 0, 0)) < 0 && r != -INVALID) ||
         (r = call(__NR_capset, (long)&head, (long)none, 0, 0, 0)) < 0 ||
         (r = call(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0)) < 0)
         return r;
@@ -316,11 +326,25 @@ static size_t start_time(long pid, char *ret)
     return len;
 }
 
-static _Noreturn void report_child(int report, long pid, int ready)
+static void report_process(int report, long pid)
 {
     char buf[BUF_BYTES], digits[24];
+    size_t len = start_time(pid, digits), used;
+
+    if (len == 0)
+        fail(report, NOT_FOUND, "read the start time of a process in /proc", NULL);
+    used = add(buf, 0, "ok ", 3);
+    used = add_number(buf, used, (uint64_t)pid);
+    used = add(buf, used, " ", 1);
+    used = add(buf, used, digits, len);
+    used = add(buf, used, "\n", 1);
+    call(__NR_write, report, (long)buf, (long)used, 0, 0);
+}
+
+static _Noreturn void report_child(int report, long pid, int ready)
+{
+    char buf[BUF_BYTES];
     long n = call(__NR_read, ready, (long)buf, sizeof(buf) - 1, 0, 0);
-    size_t len, used;
 
     if (n != 2) { /* the words of its failure, or nothing */
         if (n <= 0)
@@ -328,53 +352,112 @@ static _Noreturn void report_child(int report, long pid, int ready)
         call(__NR_write, report, (long)buf, n, 0, 0);
         leave(1);
     }
-    len = start_time(pid, digits);
-    if (len == 0)
-        fail(report, NOT_FOUND, "read start time of process 1 in /proc", NULL);
-    used = add(buf, 0, "ok ", 3);
-    used = add_number(buf, used, (uint64_t)pid);
-    used = add(buf, used, " ", 1);
-    used = add(buf, used, digits, len);
-    used = add(buf, used, "\n", 1);
-    call(__NR_write, report, (long)buf, (long)used, 0, 0);
+    report_process(report, pid);
     leave(0);
+}
+
+/* Root of the user namespace from here on, and nothing outside it. */
+static void enter_user(int report, int fd)
+{
+    long r;
+
+    if ((r = call(__NR_setns, fd, CLONE_NEWUSER, 0, 0, 0)) < 0)
+        fail(report, r, "enter the user namespace", NULL);
+    if ((r = call(__NR_setgroups, 0, 0, 0, 0, 0)) < 0 ||
+        (r = call(__NR_setresgid, 0, 0, 0, 0, 0)) < 0 ||
+        (r = call(__NR_setresuid, 0, 0, 0, 0, 0)) < 0)
+        fail(report, r, "become root of the user namespace", NULL);
+}
+
+static _Noreturn void hold(int report, int until, long flags)
+{
+    char byte;
+    long r = call(__NR_unshare, flags, 0, 0, 0, 0);
+
+    if (r < 0)
+        fail(report, r, "make namespaces", NULL);
+    report_process(report, call(__NR_getpid, 0, 0, 0, 0, 0));
+    call(__NR_close, report, 0, 0, 0, 0);
+    while (call(__NR_read, until, (long)&byte, 1, 0, 0) > 0)
+        ;
+    leave(0);
+}
+
+static long parse_number(const char *s)
+{
+    long n = 0;
+
+    if (*s == '\0')
+        return -1;
+    for (; *s >= '0' && *s <= '9' && n <= NUMBER_MAX; s++)
+        n = n * 10 + (*s - '0');
+    return *s == '\0' && n <= NUMBER_MAX ? n : -1;
 }
 
 static int parse_fd(const char *s)
 {
-    int n = 0;
+    long n = parse_number(s);
 
-    for (; *s >= '0' && *s <= '9' && n < 10000; s++)
-        n = n * 10 + (*s - '0');
-    return *s == '\0' && n >= 3 ? n : -1;
+    return n >= 3 && n < FD_MAX ? (int)n : -1;
+}
+
+struct options {
+    int report, user, hold; /* descriptors; the last two -1: none */
+    long flags;
+};
+
+/* The report's descriptor is known first: it is told what is wrong with the others. */
+static void parse_options(const long *stack, struct options *o)
+{
+    const char *const *argv = (const char *const *)(const void *)(stack + 1);
+
+    for (long i = 1; i < stack[0]; i++)
+        if (behind(argv[i], "--report-fd=") &&
+            (o->report = parse_fd(behind(argv[i], "--report-fd="))) < 0)
+            fail(2, INVALID, "not a descriptor number", argv[i]);
+    for (long i = 1; i < stack[0]; i++) {
+        const char *value;
+
+        if ((value = behind(argv[i], "--cgroup=")))
+            enter_cgroup(o->report, value);
+        else if ((value = behind(argv[i], "--user-fd="))) {
+            if ((o->user = parse_fd(value)) < 0)
+                fail(o->report, INVALID, "not a descriptor number", argv[i]);
+        } else if ((value = behind(argv[i], "--hold-fd="))) {
+            if ((o->hold = parse_fd(value)) < 0)
+                fail(o->report, INVALID, "not a descriptor number", argv[i]);
+        } else if ((value = behind(argv[i], "--new="))) {
+            if ((o->flags = parse_number(value)) < 0)
+                fail(o->report, INVALID, "not a number", argv[i]);
+        } else if (!behind(argv[i], "--report-fd=")) {
+            fail(o->report, INVALID, "unknown argument", argv[i]);
+        }
+    }
 }
 
 _Noreturn void run(const long *stack) __attribute__((used));
 _Noreturn void run(const long *stack)
 {
-    const char *const *argv = (const char *const *)(const void *)(stack + 1);
-    int report = 2, ready[2] = {-1, -1};
+    struct options o = {.report = 2, .user = -1, .hold = -1, .flags = 0};
+    int ready[2] = {-1, -1};
     long r;
 
-    for (long i = 1; i < stack[0]; i++)
-        if (behind(argv[i], "--report-fd=") &&
-            (report = parse_fd(behind(argv[i], "--report-fd="))) < 0)
-            fail(2, INVALID, "not a descriptor number", argv[i]);
-    for (long i = 1; i < stack[0]; i++) {
-        if (behind(argv[i], "--cgroup="))
-            enter_cgroup(report, behind(argv[i], "--cgroup="));
-        else if (!behind(argv[i], "--report-fd="))
-            fail(report, INVALID, "unknown argument", argv[i]);
+    parse_options(stack, &o);
+    if (o.user >= 0) {
+        enter_user(o.report, o.user);
+        call(__NR_close, o.user, 0, 0, 0, 0);
     }
+    if (o.hold >= 0)
+        hold(o.report, o.hold, o.flags);
     if ((r = call(__NR_pipe2, (long)ready, 0, 0, 0, 0)) < 0)
-        fail(report, r, "create pipe", NULL);
+        fail(o.report, r, "create pipe", NULL);
     if ((r = call(__NR_unshare, CLONE_NEWPID, 0, 0, 0, 0)) < 0)
-        fail(report, r, "new PID namespace", NULL);
+        fail(o.report, r, "new PID namespace", NULL);
     r = call(__NR_clone, NUM_CHLD, 0, 0, 0, 0);
     if (r < 0)
-        fail(report, r, "fork", NULL);
+        fail(o.report, r, "fork", NULL);
     if (r == 0)
         process_one(ready[1]);
     call(__NR_close, ready[1], 0, 0, 0, 0);
-    report_child(report, r, ready[0]);
+    report_child(o.report, r, ready[0]);
 }

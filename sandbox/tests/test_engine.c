@@ -138,8 +138,7 @@ static void refusals(void **state)
     assert_err(pod_run(f->engine, pod_spec, NULL, id, &err), err, ERR_INVALID, "no-such-handler");
     pod_spec->handler[0] = '\0';
     pod_spec->ns.userns = true;
-    assert_err(pod_run(f->engine, pod_spec, NULL, id, &err), err, ERR_UNSUPPORTED,
-               "user namespaces");
+    assert_err(pod_run(f->engine, pod_spec, NULL, id, &err), err, ERR_INVALID, "0 mappings of uid");
     pod_spec->ns.userns = false;
     kvs_set(&pod_spec->sysctls, "kernel.core_pattern", "|/bin/sh");
     assert_err(pod_run(f->engine, pod_spec, NULL, id, &err), err, ERR_INVALID,

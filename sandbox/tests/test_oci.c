@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config.json of ordinary containers, member by member. */
+#include "sandbox/handlers.h"
 #include "sandbox/oci_spec.h"
 
 #include <sys/stat.h>
@@ -50,6 +51,7 @@ static int setup(void **state)
                                .cgroup = "/u/p/c",
                                .pod_dir = "/run/p",
                                .netns = "/run/n",
+                               .userns = "",
                                .pidns = "",
                                .apparmor = "",
                                .selinux = "",
@@ -373,12 +375,73 @@ static void seccomp(void **state)
     assert_int_equal(unlink(file), 0);
 }
 
+static void user_namespace(void **state)
+{
+    struct ground *g = *state;
+    struct err err = ERR_INIT;
+    struct id_map *maps = xcalloc(1, sizeof(*maps));
+
+    g->in.userns = "/run/u";
+    {
+        autojson *o = build(g);
+
+        assert_string_equal(ns_path(o, "user"), "/run/u");
+        assert_string_equal(json_string_value(get(mount_at(o, "/sys"), "type")), "sysfs");
+        assert_null(get(o, "linux.uidMappings")); /* the namespace has them */
+    }
+    g->in.netns = "";
+    {
+        autojson *o = build(g);
+
+        assert_string_equal(json_string_value(get(mount_at(o, "/sys"), "type")), "bind");
+        assert_true(has_option(mount_at(o, "/sys"), "rro"));
+    }
+    *maps = (struct id_map){.host_id = 65536, .length = 65536};
+    g->spec->ns.userns = true;
+    g->spec->ns.uids = maps;
+    g->spec->ns.n_uids = 1;
+    assert_err(oci_check(g->pod, g->spec, &err), err, ERR_INVALID, "user namespace");
+    g->pod->ns.userns = true;
+    assert_err(oci_check(g->pod, g->spec, &err), err, ERR_INVALID, "user namespace");
+}
+
+static void runtime_features(void **state)
+{
+    static const char newer[] =
+        "{\"mountOptions\":[\"ro\",\"rro\"],\"linux\":{\"namespaces\":[\"pid\",\"user\"],"
+        "\"mountExtensions\":{\"idmap\":{\"enabled\":true}}},"
+        "\"annotations\":{\"org.opencontainers.runc.version\":\"1.3.6\"}}";
+    static const char *const poor[] = {
+        "",
+        "[]",
+        "{}",
+        "null",
+        "{\"linux\":[],\"mountOptions\":{}}",
+        "{\"linux\":{\"mountExtensions\":{\"idmap\":{\"enabled\":true}}}}",
+        "{\"linux\":{\"namespaces\":[\"user\"],\"mountExtensions\":{\"idmap\":{\"enabled\":1}}}}",
+        "{\"linux\":{\"namespaces\":[7],\"mountExtensions\":7},\"mountOptions\":[7]}",
+        "{\"annotations\":{\"org.opencontainers.runc.version\":\"1\\n2\"}}",
+    };
+    struct runtime_features f;
+
+    (void)state;
+    runtime_features_parse(newer, strlen(newer), &f);
+    assert_true(f.recursive_readonly && f.idmapped_mounts);
+    assert_string_equal(f.version, "1.3.6");
+    for (size_t i = 0; i < ARRAY_SIZE(poor); i++) {
+        runtime_features_parse(poor[i], strlen(poor[i]), &f);
+        assert_false(f.recursive_readonly || f.idmapped_mounts);
+        assert_string_equal(f.version, "");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        T(ordinary),  T(of_the_node), T(privileged),   T(mounts),  T(refused),
-        T(resources), T(propagation), T(cgroup_names), T(seccomp),
+        T(ordinary), T(of_the_node),    T(privileged),       T(mounts),
+        T(refused),  T(resources),      T(propagation),      T(cgroup_names),
+        T(seccomp),  T(user_namespace), T(runtime_features),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
