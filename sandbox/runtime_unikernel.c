@@ -40,6 +40,17 @@ static const char *device_name(const struct guest *guest, enum guest_device_type
     return NULL;
 }
 
+/* A Solo5 kernel says what it needs; to others is given what there is. */
+static bool has_net(const struct container *c)
+{
+    return c->guest->solo5 ? count_devices(c->guest, GUEST_NET) > 0 : *c->pod->netns != '\0';
+}
+
+static bool has_block(const struct container *c)
+{
+    return *c->guest->block && (!c->guest->solo5 || count_devices(c->guest, GUEST_BLOCK) > 0);
+}
+
 /* ---------------------------------------------------------------------- create */
 
 static int check_request(const struct container *c, struct err *err)
@@ -103,7 +114,7 @@ static int check(struct container *c, struct err *err)
 
     free(c->guest_family);
     c->guest_family = xstrdup(vmm_guest_family(c->guest));
-    c->wants_address = count_devices(c->guest, GUEST_NET) > 0;
+    c->wants_address = has_net(c);
     if (check_request(c, err) < 0 || check_devices(c, err) < 0 ||
         container_env(c->spec, &c->image->config, &env, err) < 0)
         return -1;
@@ -146,7 +157,7 @@ static int copy_block(struct container *c, struct err *err)
 
 static int bundle(struct container *c, struct err *err)
 {
-    return *c->guest->block && count_devices(c->guest, GUEST_BLOCK) ? copy_block(c, err) : 0;
+    return has_block(c) ? copy_block(c, err) : 0;
 }
 
 /* ------------------------------------------------------------------------ link */
@@ -375,7 +386,7 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
         return -1;
     if ((kernel = open_image_file(c, "kernel", c->guest->binary, err)) < 0 ||
         (*c->guest->initrd && (initrd = open_image_file(c, "initrd", c->guest->initrd, err)) < 0) ||
-        (count_devices(c->guest, GUEST_BLOCK) && (disk = open_block(c, &block, err)) < 0))
+        (has_block(c) && (disk = open_block(c, &block, err)) < 0))
         return -1;
     if (driver && driver->control == VMM_CONTROL_LISTENER && (control = guest_listen(c, err)) < 0)
         return -1;
@@ -399,7 +410,7 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
             c->resources->r.memory_limit > 0 ? (uint64_t)c->resources->r.memory_limit : 0,
         .cpus = guest_cpus(&c->resources->r),
         .nets = &net,
-        .n_nets = count_devices(c->guest, GUEST_NET),
+        .n_nets = has_net(c),
         .blocks = &block,
         .n_blocks = disk >= 0,
         .control_fd = control,

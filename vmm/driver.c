@@ -17,8 +17,8 @@
 #define AUTO        "auto"
 
 /* In the order in which "auto" tries them. */
-static const struct vmm_driver *const drivers[] = {&vmm_tender_spt, &vmm_tender_hvt};
-static const char *const names[] = {"tender-spt", "tender-hvt", NULL};
+static const struct vmm_driver *const drivers[] = {&vmm_tender_spt, &vmm_tender_hvt, &vmm_qemu};
+static const char *const names[] = {"tender-spt", "tender-hvt", "qemu", NULL};
 _Static_assert(ARRAY_SIZE(names) == ARRAY_SIZE(drivers) + 1, "a name for each driver");
 
 #define AT(member) offsetof(struct vmm_config, member)

@@ -24,6 +24,7 @@ struct vmm {
 /* The drivers; each file of a driver exports these and nothing else. */
 extern const struct vmm_driver vmm_tender_spt;
 extern const struct vmm_driver vmm_tender_hvt;
+extern const struct vmm_driver vmm_qemu;
 
 /* ---- family.c */
 

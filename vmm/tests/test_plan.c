@@ -284,12 +284,12 @@ static void choices(void **state)
     struct vmm_plan p;
 
     (void)state;
-    assert_err(plan("qemu", &spec, &p), err, ERR_NOT_FOUND, "driver 'qemu'");
+    assert_err(plan("xen", &spec, &p), err, ERR_NOT_FOUND, "driver 'xen'");
     assert_err(plan("tender-hvt", &spec, &p), err, ERR_UNSUPPORTED,
                "is built for Solo5 spt, not for hvt");
     assert_err(plan("tender-spt", &spec, &p), err, ERR_INVALID, "a Solo5 unikernel has one, not 2");
-    g.hypervisor = (char *)(uintptr_t) "qemu";
-    assert_err(plan("auto", &spec, &p), err, ERR_UNSUPPORTED, "declares hypervisor 'qemu'");
+    g.hypervisor = (char *)(uintptr_t) "xen";
+    assert_err(plan("auto", &spec, &p), err, ERR_UNSUPPORTED, "declares hypervisor 'xen'");
     g.hypervisor = empty;
     g.family = (char *)(uintptr_t) "osv";
     assert_err(plan("auto", &spec, &p), err, ERR_UNSUPPORTED,

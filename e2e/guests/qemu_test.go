@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guests
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+	h "unicri.dev/e2e/harness"
+)
+
+// cloudKernel is Debian's kernel for virtual machines and its modules; the test is skipped without.
+func cloudKernel(t *testing.T) (kernel []byte, version string) {
+	found, _ := filepath.Glob("/boot/vmlinuz-*-cloud-amd64")
+	if len(found) == 0 {
+		t.Skip("package linux-image-cloud-amd64 is not installed: no kernel for the guest")
+	}
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		t.Skip("package qemu-system-x86 is not installed")
+	}
+	data, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data, strings.TrimPrefix(found[0], "/boot/vmlinuz-")
+}
+
+func env(key, value string) h.CtrOpt {
+	return func(c *cri.ContainerConfig) { c.Envs = append(c.Envs, &cri.KeyValue{Key: key, Value: []byte(value)}) }
+}
+
+// cpio is an archive in the "newc" format.
+type cpio struct{ b bytes.Buffer }
+
+func (c *cpio) add(name string, mode uint32, data []byte) {
+	fmt.Fprintf(&c.b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", c.b.Len(), mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name)+1, 0)
+	c.b.WriteString(name + "\x00")
+	c.pad()
+	c.b.Write(data)
+	c.pad()
+}
+
+func (c *cpio) pad() {
+	for c.b.Len()%4 != 0 {
+		c.b.WriteByte(0)
+	}
+}
+
+const guestInit = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+for m in MODULES; do insmod /modules/$m; done
+echo "guest runs: $* GREETING=$GREETING"
+ip link set lo up
+what=$1
+set -- $(sed 's/.* ip=\([^: ]*\)::\([^:]*\):\([^:]*\):.*/\1 \2 \3/' /proc/cmdline)
+ifconfig eth0 $1 netmask $3 up && route add default gw $2
+echo 'hello from linux' > /www/index.html
+button() {
+	dd if=$1 bs=24 count=1 of=/dev/null 2>/dev/null
+	echo "the button was pressed"
+	poweroff -f
+}
+case $what in
+exit) poweroff -f ;;
+panic) echo c > /proc/sysrq-trigger ;;
+reset) reboot -f ;;
+deaf) ;;
+*) for e in /dev/input/event*; do button $e & done ;;
+esac
+httpd -p 80 -h /www
+echo "guest is ready"
+while :; do sleep 1000; done
+`
+
+func linuxImage(t *testing.T) *h.Image {
+	kernel, version := cloudKernel(t)
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Skip("package busybox-static is not installed")
+	}
+	var c cpio
+	for _, d := range []string{"bin", "dev", "proc", "sys", "modules", "www"} {
+		c.add(d, 0o40755, nil)
+	}
+	c.add("bin/busybox", 0o100755, busybox)
+	var names []string
+	for _, m := range []string{"virtio/virtio_ring", "virtio/virtio", "virtio/virtio_pci_legacy_dev", "virtio/virtio_pci_modern_dev", "virtio/virtio_pci",
+		"../net/core/failover", "net/net_failover", "net/virtio_net", "acpi/button", "input/evdev", "misc/pvpanic/pvpanic", "misc/pvpanic/pvpanic-mmio"} {
+		data, err := os.ReadFile(filepath.Join("/lib/modules", version, "kernel/drivers", m+".ko"))
+		if err != nil {
+			t.Skip(err)
+		}
+		names = append(names, filepath.Base(m)+".ko")
+		c.add("modules/"+filepath.Base(m)+".ko", 0o100644, data)
+	}
+	c.add("init", 0o100755, []byte(strings.Replace(guestInit, "MODULES", strings.Join(names, " "), 1)))
+	c.add("TRAILER!!!", 0, nil)
+	return h.NewImage(h.ImageConfig{Labels: map[string]string{
+		"com.urunc.unikernel.unikernelType": "linux",
+		"com.urunc.unikernel.hypervisor":    "qemu",
+		"com.urunc.unikernel.binary":        "/boot/kernel",
+		"com.urunc.unikernel.initrd":        "/boot/initrd",
+	}}, h.GzipLayer(h.Dir("boot", 0o755), h.Reg("boot/kernel", 0o644, kernel), h.Reg("boot/initrd", 0o644, c.b.Bytes())))
+}
+
+// TestQemu runs a Linux kernel and a busybox under QEMU: console, arguments, environment, network, and each way to end.
+func TestQemu(t *testing.T) {
+	h.NeedUnicrid(t)
+	image := linuxImage(t)
+	n := h.NewNode(t, h.NodeOptions{Images: func(r *h.Registry) error { return r.Push("guest/linux", "latest", image) }})
+	ref := h.RegistryAddr + "/guest/linux:latest"
+	n.Pull(t, ref)
+	n.Pull(t, h.GuestRef("http.spt"))
+	w := n.RunPod(t, "warm") // with a network: the classifier is loaded once
+	w.Run(t, "c", h.GuestRef("http.spt"), nil, args()).WaitLog(t, "8080", 10e9)
+	w.Stop(t)
+	w.Remove(t)
+	before := n.Census()
+	run := func(t *testing.T, name string) (*h.Pod, *h.Ctr) {
+		t.Helper()
+		p := n.RunPod(t, "linux-"+name)
+		return p, p.Run(t, "guest", ref, nil, args("/init", name), memory(192<<20), env("GREETING", "good day"))
+	}
+	end := func(t *testing.T, p *h.Pod) {
+		p.Stop(t)
+		p.Remove(t)
+	}
+
+	for _, e := range []struct {
+		name, reason string
+		code         int32
+	}{{"exit", "Completed", 0}, {"panic", "GuestPanicked", 1}, {"reset", "GuestReset", 1}} {
+		t.Run(e.name, func(t *testing.T) {
+			p, c := run(t, e.name)
+			s := c.Wait(t, 60*time.Second)
+			if s.Reason != e.reason || s.ExitCode != e.code {
+				t.Errorf("%v\n%s", s, c.RawLog())
+			}
+			if !strings.Contains(c.RawLog(), "guest runs: "+e.name+" GREETING=good day") {
+				t.Error(c.RawLog())
+			}
+			end(t, p)
+		})
+	}
+	t.Run("network and shutdown", func(t *testing.T) {
+		p, c := run(t, "serve")
+		c.WaitLog(t, "guest is ready", 60*time.Second)
+		if body, err := n.Get("http://"+p.IP(t)+"/", 10*time.Second); err != nil || body != "hello from linux\n" {
+			t.Errorf("%q %v\n%s", body, err, c.RawLog())
+		}
+		begin := time.Now()
+		if err := n.RT.StopContainer(h.Ctx, c.ID, 30); err != nil {
+			t.Fatal(err)
+		}
+		s := c.Status(t)
+		if s.ExitCode != 0 || s.Reason != "Completed" || time.Since(begin) > 25*time.Second {
+			t.Errorf("%v after %v\n%s", s, time.Since(begin), c.RawLog())
+		}
+		end(t, p)
+	})
+	t.Run("killed", func(t *testing.T) {
+		p, c := run(t, "deaf")
+		c.WaitLog(t, "guest is ready", 60*time.Second)
+		if err := n.RT.StopContainer(h.Ctx, c.ID, 1); err != nil {
+			t.Fatal(err)
+		}
+		if s := c.Status(t); s.ExitCode != 137 {
+			t.Errorf("%v", s)
+		}
+		end(t, p)
+	})
+	n.ExpectCensus(t, before, true)
+}
