@@ -103,7 +103,7 @@ static int expect(struct qmp *q, enum qmp_kind kind, struct err *err)
 {
     for (int i = 0; i < QMP_EVENTS_MAX; i++) {
         struct qmp_message m;
-        size_t len;
+        size_t len = 0;
         int rc = read_line(q, &len, err);
 
         if (rc <= 0)
