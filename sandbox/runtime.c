@@ -39,16 +39,28 @@ static void allowed_annotations(const struct container *c, struct kvs *ret)
 
 int runtime_guest(struct container *c, struct guest **ret, struct err *err)
 {
+    const struct image_config *config = &c->image->config;
     struct guest_files files = {.images = c->engine->images, .image = c->image};
+    autostrv char **argv = container_args(c->spec, config);
     struct kvs allowed = {0};
+    const struct guest_image says = {
+        .labels = &config->labels,
+        .annotations = &c->image->annotations,
+        .pod_annotations = &allowed,
+        .os = config->os,
+        .os_version = config->os_version,
+        .argv = argv,
+        .wanted = c->handler->type == HANDLER_VMM,
+        .open_file = read_image_file,
+        .arg = &files,
+    };
 
     allowed_annotations(c, &allowed);
 
-    int rc = guest_declared(&c->image->config.labels, &c->image->annotations, &allowed,
-                            read_image_file, &files, ret, err);
+    int rc = guest_declared(&says, ret, err);
 
     kvs_done(&allowed);
-    return rc;
+    return rc < 0 && says.wanted ? err_wrap(err, "handler '%s'", c->handler->name) : rc;
 }
 
 static int choose_oci(struct container *c, struct err *err)
@@ -69,10 +81,6 @@ int runtime_choose(struct container *c, struct err *err)
         return choose_oci(c, err);
     if (runtime_guest(c, &guest, err) < 0)
         return err_wrap(err, "image '%s'", c->image_ref);
-    if (!guest && c->handler->type == HANDLER_VMM)
-        return err_set(err, ERR_INVALID,
-                       "image '%s' declares no unikernel, which handler '%s' needs", c->image_ref,
-                       c->handler->name);
     if (!guest)
         return choose_oci(c, err);
 

@@ -299,7 +299,14 @@ static char **guest_args(struct container *c, const struct image *image)
 {
     if (!c->spec->command && !c->spec->args && *c->guest->cmdline)
         return NULL;
-    return container_args(c->spec, &image->config);
+
+    char **argv = container_args(c->spec, &image->config);
+
+    if (c->guest->bare && argv && argv[0]) {
+        free(argv[0]); /* the kernel itself */
+        memmove(argv, argv + 1, (strv_len(argv + 1) + 1) * sizeof(char *));
+    }
+    return argv;
 }
 
 static uint32_t guest_cpus(const struct linux_resources *r)

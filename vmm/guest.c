@@ -23,6 +23,7 @@ enum grammar {
     GRAMMAR_WORD,
     GRAMMAR_PATH,
     GRAMMAR_TEXT,
+    GRAMMAR_DEVICE,
     GRAMMAR_BOOL
 };
 
@@ -39,6 +40,8 @@ static const struct field {
     {"initrd", GRAMMAR_PATH, offsetof(struct guest, initrd)},
     {"block", GRAMMAR_PATH, offsetof(struct guest, block)},
     {"blkMntPoint", GRAMMAR_PATH, offsetof(struct guest, block_mount)},
+    {"solo5NetDev", GRAMMAR_DEVICE, offsetof(struct guest, net_device)},
+    {"solo5BlkDev", GRAMMAR_DEVICE, offsetof(struct guest, block_device)},
     {"mountRootfs", GRAMMAR_BOOL, offsetof(struct guest, mount_rootfs)},
 };
 
@@ -57,6 +60,8 @@ void guest_free(struct guest *guest)
     free(guest->initrd);
     free(guest->block);
     free(guest->block_mount);
+    free(guest->net_device);
+    free(guest->block_device);
     free(guest);
 }
 
@@ -74,10 +79,12 @@ static bool is_word_char(char c)
            c == '_' || c == '-';
 }
 
-static const char *path_fault(const char *s)
+const char *guest_path_fault(const char *s)
 {
     const char *part = s;
 
+    if (strlen(s) > GUEST_VALUE_MAX_BYTES)
+        return "is too long";
     if (s[0] == '-')
         return "begins with '-'";
     for (const char *p = s;; p++) {
@@ -93,32 +100,55 @@ static const char *path_fault(const char *s)
     }
 }
 
+const char *guest_word_fault(const char *s)
+{
+    if (strlen(s) > GUEST_VALUE_MAX_BYTES)
+        return "is too long";
+    for (; *s; s++)
+        if (!is_word_char(*s) && !strchr("+:~", *s))
+            return "has characters other than letters, digits and '._-+:~'";
+    return NULL;
+}
+
+static const char *text_fault(const char *s)
+{
+    if (strlen(s) > GUEST_CMDLINE_MAX_BYTES)
+        return "is too long";
+    if (!str_is_utf8(s, strlen(s)))
+        return "is not UTF-8";
+    for (; *s; s++)
+        if ((unsigned char)*s < ' ' || *s == 0x7f)
+            return "has control characters";
+    return NULL;
+}
+
+static const char *device_fault(const char *s)
+{
+    size_t len = strlen(s);
+
+    for (; *s && is_word_char(*s) && !strchr("._-", *s); s++)
+        ;
+    return *s || len >= sizeof(((struct guest_device *)NULL)->name)
+               ? "is not 1 to 67 letters and digits"
+               : NULL;
+}
+
 /* Returns: why the value is not accepted, or NULL. */
 static const char *value_fault(enum grammar grammar, const char *s)
 {
-    size_t max = grammar == GRAMMAR_TEXT ? GUEST_CMDLINE_MAX_BYTES : GUEST_VALUE_MAX_BYTES;
-
-    if (strlen(s) > max)
-        return "is too long";
     switch (grammar) {
     case GRAMMAR_FAMILY:
         return family_is_known(s) ? NULL : "is not a known type of unikernel";
     case GRAMMAR_HYPERVISOR:
         return hypervisor_is_known(s) ? NULL : "is not a known hypervisor";
     case GRAMMAR_PATH:
-        return path_fault(s);
+        return guest_path_fault(s);
     case GRAMMAR_WORD:
-        for (; *s; s++)
-            if (!is_word_char(*s) && *s != '+' && *s != ':')
-                return "has characters other than letters, digits and '._-+:'";
-        return NULL;
+        return guest_word_fault(s);
     case GRAMMAR_TEXT:
-        if (!str_is_utf8(s, strlen(s)))
-            return "is not UTF-8";
-        for (; *s; s++)
-            if ((unsigned char)*s < ' ' || *s == 0x7f)
-                return "has control characters";
-        return NULL;
+        return text_fault(s);
+    case GRAMMAR_DEVICE:
+        return device_fault(s);
     case GRAMMAR_BOOL:
         return str_eq(s, "true") || str_eq(s, "false") || str_eq(s, "1") || str_eq(s, "0")
                    ? NULL
@@ -206,6 +236,46 @@ static int take_value(const struct source *source, const struct field *field, st
     return 0;
 }
 
+/* A source that names a kernel without a type and hypervisor: encoded, if all that it has reads as
+ * base64 of values that may stand there. No plain path reads as base64 of another. */
+static bool looks_encoded(const struct source *source)
+{
+    const char *binary = source_get(source, "binary");
+    autofree char *path = binary ? decode(binary) : NULL;
+
+    if (!path || path[0] != '/')
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+        const char *raw = source_get(source, fields[i].key);
+        autofree char *plain = raw ? decode(raw) : NULL;
+
+        if (!raw)
+            continue;
+        if (!plain || value_fault(fields[i].grammar, plain))
+            return false;
+    }
+    return true;
+}
+
+/* What would be lost silently if it were passed over. */
+static int check_refused(const struct source *source, struct err *err)
+{
+    static const struct {
+        const char *key, *why;
+    } refused[] = {
+        {"bootKernel", "kernels of the host are not booted: put the kernel into the image"},
+        {"bootInitrd", "initrds of the host are not booted: put the initrd into the image"},
+        {"vAccel", "there is no vAccel here"},
+        {"RPCAddress", "there is no vAccel here"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+        if (source_get(source, refused[i].key))
+            return err_set(err, ERR_UNSUPPORTED, "%s: %s%s: %s", source->name, GUEST_KEY_PREFIX,
+                           refused[i].key, refused[i].why);
+    return 0;
+}
+
 /* Take over what the source says, over what weaker ones said. */
 static int take_source(struct source *source, struct guest *guest, bool *found, struct err *err)
 {
@@ -215,6 +285,8 @@ static int take_source(struct source *source, struct guest *guest, bool *found, 
         return -1;
     if (!typed && detect_encoding(source, "hypervisor", hypervisor_is_known, &any, err) < 0)
         return -1;
+    if (!typed && !any)
+        source->encoded = looks_encoded(source);
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
         if (!source_get(source, fields[i].key))
             continue;
@@ -229,17 +301,13 @@ static int take_source(struct source *source, struct guest *guest, bool *found, 
 
         guest->mount_rootfs = !plain || (!str_eq(plain, "false") && !str_eq(plain, "0"));
     }
-    if (source_get(source, "bootKernel") || source_get(source, "bootInitrd"))
-        return err_set(err, ERR_UNSUPPORTED, "%s: %sbootKernel: kernels of the host are not booted",
-                       source->name, GUEST_KEY_PREFIX);
-    return 0;
+    return check_refused(source, err);
 }
 
-static int read_json(int (*read_file)(void *arg, const char *path, struct err *err), void *arg,
-                     struct kvs *ret, struct err *err)
+static int read_json(const struct guest_image *image, struct kvs *ret, struct err *err)
 {
     struct err why = ERR_INIT;
-    autofd int fd = read_file(arg, "/urunc.json", &why);
+    autofd int fd = image->open_file(image->arg, "/urunc.json", &why);
     autofree char *text = NULL;
     autojson *json = NULL;
     const char *key;
@@ -269,7 +337,7 @@ static int read_json(int (*read_file)(void *arg, const char *path, struct err *e
     return 0;
 }
 
-static void fill_empty(struct guest *guest)
+void guest_fill_empty(struct guest *guest)
 {
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
         char **at = (char **)(void *)((char *)guest + fields[i].offset);
@@ -279,32 +347,18 @@ static void fill_empty(struct guest *guest)
     }
 }
 
-int guest_declared(const struct kvs *labels, const struct kvs *annotations,
-                   const struct kvs *pod_annotations,
-                   int (*read_file)(void *arg, const char *path, struct err *err), void *arg,
-                   struct guest **ret, struct err *err)
+int guest_take_keys(const struct guest_image *image, struct guest *guest, bool *found,
+                    struct err *err)
 {
     struct kvs file = {NULL, 0};
     struct source sources[] = {{"urunc.json", &file, false},
-                               {"image label", labels, false},
-                               {"manifest annotation", annotations, false},
-                               {"pod annotation", pod_annotations, false}};
-    autoguest *guest = XNEW(struct guest);
-    bool found = false;
-    int r = read_file ? read_json(read_file, arg, &file, err) : 0;
+                               {"image label", image->labels, false},
+                               {"manifest annotation", image->annotations, false},
+                               {"pod annotation", image->pod_annotations, false}};
+    int r = image->open_file ? read_json(image, &file, err) : 0;
 
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(sources); i++)
-        r = take_source(&sources[i], guest, &found, err);
+        r = take_source(&sources[i], guest, found, err);
     kvs_done(&file);
-    if (r < 0)
-        return -1;
-    *ret = NULL;
-    if (!found)
-        return 0;
-    fill_empty(guest);
-    if (!*guest->binary)
-        return err_set(err, ERR_INVALID, "image: declares a unikernel, but no %sbinary",
-                       GUEST_KEY_PREFIX);
-    *ret = TAKE_PTR(guest);
-    return 0;
+    return r;
 }

@@ -242,7 +242,27 @@ static int not_a_kernel(const struct head *h, struct err *err)
                    "kernel: is no ELF file, no bzImage and has no multiboot header");
 }
 
-int guest_probe_kernel(struct guest *guest, int kernel_fd, struct err *err)
+static int check_named(const struct guest *guest, const char *key, const char *name,
+                       enum guest_device_type type, struct err *err)
+{
+    autostrbuf has = STRBUF_INIT;
+
+    if (!name || !*name)
+        return 0;
+    for (size_t i = 0; i < guest->n_devices; i++) {
+        if (guest->devices[i].type != type)
+            continue;
+        if (str_eq(guest->devices[i].name, name))
+            return 0;
+        strbuf_addf(&has, "%s'%s'", has.len ? ", " : "", guest->devices[i].name);
+    }
+    return err_set(err, ERR_INVALID,
+                   "image: declares " GUEST_KEY_PREFIX
+                   "%s '%s', but its kernel has no such device: it has %s",
+                   key, name, has.len ? has.s : "none of the kind");
+}
+
+static int probe(struct guest *guest, int kernel_fd, struct err *err)
 {
     autofree struct head *h = XNEW(struct head);
 
@@ -264,6 +284,14 @@ int guest_probe_kernel(struct guest *guest, int kernel_fd, struct err *err)
         return check_multiboot(guest, h, err);
     }
     return not_a_kernel(h, err);
+}
+
+int guest_probe_kernel(struct guest *guest, int kernel_fd, struct err *err)
+{
+    if (probe(guest, kernel_fd, err) < 0 ||
+        check_named(guest, "solo5NetDev", guest->net_device, GUEST_NET, err) < 0)
+        return -1;
+    return check_named(guest, "solo5BlkDev", guest->block_device, GUEST_BLOCK, err);
 }
 
 const char *kernel_kind_name(const struct guest *guest)

@@ -11,6 +11,19 @@
 #define GUEST_CMDLINE_MAX_BYTES 4096
 #define GUEST_KEY_PREFIX        "com.urunc.unikernel."
 
+/* ---- guest.c: the keys `com.urunc.unikernel.*`; guest_image.c: the rest of guest_declared() */
+
+/** guest_take_keys() - what they say, over what *guest says already. *found becomes true when there
+ * are any. Errors: those of guest_declared(). */
+int guest_take_keys(const struct guest_image *image, struct guest *guest, bool *found,
+                    struct err *err) MUST_CHECK;
+/** guest_fill_empty() - "" in place of NULL. */
+void guest_fill_empty(struct guest *guest);
+/** guest_path_fault() - why it is no path that an image may name, or NULL. */
+const char *guest_path_fault(const char *path);
+/** guest_word_fault() - the same for a word, such as a version. */
+const char *guest_word_fault(const char *word);
+
 struct vmm_handler {
     const struct vmm_driver *driver;
     struct vmm *vmm;

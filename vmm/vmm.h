@@ -41,8 +41,8 @@ enum guest_kernel {
     KERNEL_ELF64, /* no marks: entered as Linux' 64-bit entry (Firecracker) */
 };
 
-/* What an image declares (labels and annotations `com.urunc.unikernel.*`, urunc.json, ELF notes);
- * checked. */
+/* What an image declares (labels and annotations `com.urunc.unikernel.*`, urunc.json, KraftKit's
+ * layout, ELF notes); checked. */
 struct guest {
     char *family; /* "mirage", "unikraft", "generic" ...; "" = by ELF notes */
     char *version;
@@ -50,7 +50,9 @@ struct guest {
     char *binary;     /* path of the kernel in the image */
     char *cmdline;    /* used only when the container has neither command nor args */
     char *initrd, *block, *block_mount; /* paths in the image; "" none */
+    char *net_device, *block_device;    /* names in the Solo5 manifest; "" by type */
     bool mount_rootfs;
+    bool bare; /* declares nothing: the kernel is what the container would run, its first word */
     enum guest_kernel kernel;
     uint64_t kernel_end; /* first address behind what the kernel loads to; 0 unknown */
     /* From the kernel's own notes, once guest_probe_kernel() has seen it: */
@@ -65,20 +67,26 @@ DEFINE_CLEANUP(struct guest *, guest_free);
 
 #define GUEST_JSON_MAX_BYTES 65536
 
+/* All that an image and its pod say of a guest. Borrowed. */
+struct guest_image {
+    const struct kvs *labels, *annotations; /* of the image's config and manifest */
+    const struct kvs *pod_annotations;      /* of the container, only those the handler allows */
+    const char *os, *os_version;            /* of the image's config */
+    char *const *argv;                      /* what the container would run, or NULL */
+    bool wanted;                            /* the container can be nothing but a guest */
+    /** Opens a file of the image: fd or -1, with NOT_FOUND when it is not there. NULL: no files. */
+    int (*open_file)(void *arg, const char *path, struct err *err);
+    void *arg;
+};
 /**
  * guest_declared() - does the image declare a unikernel?
- * @labels, @annotations: of the image's config and manifest.
- * @pod_annotations: of the container, only those the handler allows.
- * @read_file: opens "/urunc.json" of the image: fd or -1 with NOT_FOUND.
- * Precedence: pod annotation > manifest annotation > label > urunc.json. Values are plain or base64
- * (one encoding for a whole source, told by the known set of types).
- * Returns: 0 and *ret = NULL when it declares none; a guest owned by the caller.
- * Errors: INVALID naming key and value.
+ * By keys `com.urunc.unikernel.*`, key by key: pod annotation > manifest annotation > label >
+ * /urunc.json > what KraftKit's layout says. Values are plain or base64 (one encoding for a whole
+ * source). An image that says nothing is one if argv[0] is a kernel by its bytes.
+ * Returns: 0 and *ret = NULL when it is none; a guest owned by the caller.
+ * Errors: INVALID naming source, key and value; UNSUPPORTED; INVALID when it is none but `wanted`.
  */
-int guest_declared(const struct kvs *labels, const struct kvs *annotations,
-                   const struct kvs *pod_annotations,
-                   int (*read_file)(void *arg, const char *path, struct err *err), void *arg,
-                   struct guest **ret, struct err *err) MUST_CHECK;
+int guest_declared(const struct guest_image *image, struct guest **ret, struct err *err) MUST_CHECK;
 /**
  * guest_probe_kernel() - what the kernel behind fd is: fills `kernel`, `kernel_end` and what its
  * ELF notes say (Solo5 target, manifest). Reads a bounded part of the file; nothing in it is

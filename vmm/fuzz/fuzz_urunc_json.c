@@ -27,10 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
+    struct guest_image image = {.open_file = open_input, .arg = &in};
     struct guest *guest = NULL;
     struct err err;
 
-    if (guest_declared(NULL, NULL, NULL, open_input, &in, &guest, &err) == 0 && guest &&
+    if (guest_declared(&image, &guest, &err) == 0 && guest &&
         (!*guest->binary || guest->binary[0] == '-' || strstr(guest->binary, "/../") ||
          strncmp(guest->binary, "../", 3) == 0 || strpbrk(guest->binary, " \n'\"$,;|&")))
         abort();

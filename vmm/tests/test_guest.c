@@ -53,7 +53,18 @@ static int declared(const struct kvs *labels, const struct kvs *annotations, con
 {
     guest_free(guest);
     guest = NULL;
-    return guest_declared(labels, annotations, pod, no_file, NULL, &guest, &err);
+
+    const struct guest_image image = {
+        .labels = labels, .annotations = annotations, .pod_annotations = pod, .open_file = no_file};
+
+    return guest_declared(&image, &guest, &err);
+}
+
+static int in_file(const char *text, struct guest **ret)
+{
+    const struct guest_image image = {.open_file = some_file, .arg = (void *)(uintptr_t)text};
+
+    return guest_declared(&image, ret, &err);
 }
 
 static void ordinary_image(void **state)
@@ -129,20 +140,24 @@ static void urunc_json(void **state)
     static const char encoded[] =
         "{\"" PREFIX "unikernelType\":\"bWlyYWdl\",\"" PREFIX "hypervisor\":\"c3B0\",\"" PREFIX
         "binary\":\"L3VuaWtlcm5lbC9r\"}";
+    static const char untyped[] =
+        "{\"" PREFIX "binary\":\"L3VuaWtlcm5lbC9r\",\"" PREFIX "cmdline\":\"YSBi\"}";
     static const char plain[] = "{\"" PREFIX "hypervisor\":\"hvt\",\"" PREFIX "binary\":\"/k\"}";
 
     (void)state;
     guest_free(guest);
-    assert_ok(guest_declared(NULL, NULL, NULL, some_file, (void *)(uintptr_t)encoded, &guest, &err),
-              err);
+    assert_ok(in_file(encoded, &guest), err);
     assert_string_equal(guest->family, "mirage");
     assert_string_equal(guest->hypervisor, "spt");
     assert_string_equal(guest->binary, "/unikernel/k");
     guest_free(guest);
-    assert_ok(guest_declared(NULL, NULL, NULL, some_file, (void *)(uintptr_t)plain, &guest, &err),
-              err);
+    assert_ok(in_file(plain, &guest), err);
     assert_string_equal(guest->family, "");
     assert_string_equal(guest->binary, "/k");
+    guest_free(guest);
+    assert_ok(in_file(untyped, &guest), err);
+    assert_string_equal(guest->binary, "/unikernel/k");
+    assert_string_equal(guest->cmdline, "a b");
 }
 
 static void bad_json(void **state)
@@ -164,17 +179,16 @@ static void bad_json(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct guest *g = NULL;
 
-        assert_err(
-            guest_declared(NULL, NULL, NULL, some_file, (void *)(uintptr_t)cases[i].text, &g, &err),
-            err, ERR_INVALID, cases[i].words);
+        assert_err(in_file(cases[i].text, &g), err, ERR_INVALID, cases[i].words);
         assert_null(g);
     }
     memset(huge, ' ', GUEST_JSON_MAX_BYTES + 1);
     huge[GUEST_JSON_MAX_BYTES + 1] = '\0';
-    assert_err(guest_declared(NULL, NULL, NULL, some_file, huge, &guest, &err), err, ERR_EXHAUSTED,
-               "urunc.json");
-    assert_err(guest_declared(NULL, NULL, NULL, denied_file, NULL, &guest, &err), err, ERR_DENIED,
-               "/urunc.json");
+    assert_err(in_file(huge, &guest), err, ERR_EXHAUSTED, "urunc.json");
+
+    const struct guest_image denied = {.open_file = denied_file};
+
+    assert_err(guest_declared(&denied, &guest, &err), err, ERR_DENIED, "/urunc.json");
 }
 
 static void bad_values(void **state)
@@ -196,6 +210,7 @@ static void bad_values(void **state)
         {"cmdline", "a\tb", "has control characters"},
         {"cmdline", "\xff", "is not UTF-8"},
         {"mountRootfs", "maybe", "is neither true nor false"},
+        {"solo5NetDev", "a:b", "is not 1 to 67 letters and digits"},
     };
 
     (void)state;
@@ -251,6 +266,117 @@ static void kernel_of_the_host(void **state)
     kvs_done(&pod);
 }
 
+static void refused_keys(void **state)
+{
+    struct kvs labels = {NULL, 0};
+
+    (void)state;
+    set(&labels, "binary", "/k");
+    set(&labels, "vAccel", "vsock");
+    assert_err(declared(&labels, NULL, NULL), err, ERR_UNSUPPORTED, "vAccel: there is no vAccel");
+    kvs_done(&labels);
+}
+
+/* ---------------------------------------------------------------- KraftKit */
+
+static int has_initrd(void *arg, const char *path, struct err *e)
+{
+    if (str_eq(path, "/unikraft/bin/initrd"))
+        return memfd_create("initrd", MFD_CLOEXEC);
+    return no_file(arg, path, e);
+}
+
+static void kraft(void **state)
+{
+    struct kvs annotations = {NULL, 0};
+    struct guest_image image = {.annotations = &annotations,
+                                .os = "qemu",
+                                .os_version = "0.17.0~3bb5",
+                                .open_file = has_initrd};
+
+    (void)state;
+    guest_free(guest);
+    assert_ok(guest_declared(&image, &guest, &err), err); /* by its platform alone */
+    assert_string_equal(guest->family, "unikraft");
+    assert_string_equal(guest->hypervisor, "qemu");
+    assert_string_equal(guest->version, "0.17.0~3bb5");
+    assert_string_equal(guest->binary, "/unikraft/bin/kernel");
+    assert_string_equal(guest->initrd, "/unikraft/bin/initrd");
+    kvs_set(&annotations, "org.unikraft.kernel.image", "/other/kernel");
+    kvs_set(&annotations, "org.unikraft.kernel.version", "0.15.0");
+    image.os = "fc";
+    image.open_file = no_file;
+    guest_free(guest);
+    assert_ok(guest_declared(&image, &guest, &err), err);
+    assert_string_equal(guest->hypervisor, "firecracker");
+    assert_string_equal(guest->version, "0.15.0");
+    assert_string_equal(guest->binary, "/other/kernel");
+    assert_string_equal(guest->initrd, "");
+    image.os = "linux"; /* the annotation is enough */
+    guest_free(guest);
+    assert_ok(guest_declared(&image, &guest, &err), err);
+    assert_string_equal(guest->hypervisor, "");
+    guest_free(guest);
+    guest = NULL;
+    image.os = "xen";
+    assert_err(guest_declared(&image, &guest, &err), err, ERR_UNSUPPORTED, "packaged for 'xen'");
+    set(&annotations, "hypervisor", "qemu"); /* the other convention is stronger */
+    assert_ok(guest_declared(&image, &guest, &err), err);
+    assert_string_equal(guest->binary, "/other/kernel");
+    guest_free(guest);
+    guest = NULL;
+    kvs_set(&annotations, "org.unikraft.kernel.image", "/a/../../b");
+    assert_err(guest_declared(&image, &guest, &err), err, ERR_INVALID, "has a '..' in it");
+    kvs_done(&annotations);
+}
+
+/* ---------------------------------------------------------------- bare kernels */
+
+static int program(void *arg, const char *path, struct err *e)
+{
+    return str_eq(path, "/kernel") ? dup(*(int *)arg) : no_file(NULL, path, e);
+}
+
+static int memory_file(const void *content, size_t len)
+{
+    int fd = memfd_create("kernel", MFD_CLOEXEC);
+
+    assert_int_equal(write(fd, content, len), (ssize_t)len);
+    return fd;
+}
+
+static void bare_kernel(void **state)
+{
+    static const uint32_t multiboot[64] = {0x1badb002, 0x10000,  0u - 0x1badb002u - 0x10000u,
+                                           0x100000,   0x100000, 0,
+                                           0x101000,   0x100040};
+    autofd int kernel = memory_file(multiboot, sizeof(multiboot));
+    autofd int script = memory_file("#!/bin/sh", 9);
+    struct guest_image image = {.argv = (char *[]){(char[]){"/kernel"}, (char[]){"x"}, NULL},
+                                .open_file = program,
+                                .arg = &kernel};
+
+    (void)state;
+    guest_free(guest);
+    assert_ok(guest_declared(&image, &guest, &err), err);
+    assert_non_null(guest);
+    assert_true(guest->bare);
+    assert_string_equal(guest->binary, "/kernel");
+    assert_int_equal(guest->kernel, KERNEL_MULTIBOOT);
+    guest_free(guest);
+    image.arg = &script;
+    assert_ok(guest_declared(&image, &guest, &err), err);
+    assert_null(guest);
+    image.wanted = true;
+    assert_err(guest_declared(&image, &guest, &err), err, ERR_INVALID,
+               "entrypoint '/kernel' is none: kernel: is a script");
+    image.argv = (char *[]){(char[]){"kernel"}, NULL};
+    assert_err(guest_declared(&image, &guest, &err), err, ERR_INVALID,
+               "entrypoint 'kernel' is none: is no path");
+    image.argv = NULL;
+    assert_err(guest_declared(&image, &guest, &err), err, ERR_INVALID, "entrypoint ''");
+}
+
 static int finish(void **state)
 {
     (void)state;
@@ -266,6 +392,8 @@ int main(void)
         cmocka_unit_test(urunc_json),          cmocka_unit_test(bad_json),
         cmocka_unit_test(bad_values),          cmocka_unit_test(long_values),
         cmocka_unit_test(mixed_encoding),      cmocka_unit_test(kernel_of_the_host),
+        cmocka_unit_test(refused_keys),        cmocka_unit_test(kraft),
+        cmocka_unit_test(bare_kernel),
     };
 
     return cmocka_run_group_tests(tests, NULL, finish);
