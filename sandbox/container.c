@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "sandbox/cdi.h"
 #include "sandbox/runtime.h"
 
 #define TO(s) STATE_BIT(CONTAINER_##s)
@@ -68,6 +69,7 @@ void container_unref(struct container *c)
     if (c->image)
         image_unref(c->image);
     guest_free(c->guest);
+    cdi_free(c->cdi);
     (void)close_fd(c->guest_link.tap_fd);
     free(c->image_id);
     free(c->image_ref);

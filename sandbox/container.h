@@ -49,6 +49,7 @@ struct container {
     size_t step;         /* of the container's job only, as is all below */
     struct image *image; /* until it has been started; NULL after a restart */
     struct guest *guest;
+    struct cdi *cdi;    /* from check to bundle; NULL: none */
     uint32_t jail_uid;  /* 0: none */
     char *guest_family; /* vmm_guest_family(); "" none */
     bool wants_address; /* a guest with a network device */

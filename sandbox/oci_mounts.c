@@ -41,8 +41,7 @@ static json_t *mount_json(const char *type, const char *source, const char *targ
     return o;
 }
 
-/* Equal but for slashes at the end and doubled ones. */
-static bool same_path(const char *a, const char *b)
+bool oci_same_path(const char *a, const char *b)
 {
     for (;;) {
         while (a[0] == '/' && (a[1] == '/' || (a[1] == '\0' && b[0] == '\0')))
@@ -61,7 +60,7 @@ static bool same_path(const char *a, const char *b)
 static bool requested(const struct container_spec *spec, const char *target)
 {
     for (size_t i = 0; i < spec->n_mounts; i++)
-        if (same_path(spec->mounts[i].container_path, target))
+        if (oci_same_path(spec->mounts[i].container_path, target))
             return true;
     return false;
 }
@@ -262,8 +261,7 @@ static size_t depth(const char *path)
     return n;
 }
 
-/* Parents first; equal depths keep their order. */
-static void sort_by_depth(json_t *list, json_t *out)
+void oci_mounts_sort(const json_t *list, json_t *out)
 {
     size_t left = json_array_size(list), i;
     json_t *m;
@@ -294,7 +292,7 @@ int oci_mounts(const struct oci_input *in, json_t **ret, bool *ret_shared, bool 
         *ret_shared = *ret_shared || m->propagation == MOUNT_BIDIRECTIONAL;
         *ret_slave = *ret_slave || m->propagation == MOUNT_HOST_TO_CONTAINER;
     }
-    sort_by_depth(list, out);
+    oci_mounts_sort(list, out);
     *ret = TAKE_PTR(out);
     return 0;
 }

@@ -51,9 +51,6 @@ int oci_check(const struct pod_spec *pod, const struct container_spec *spec, str
         return -1;
     if (spec->privileged && !pod->privileged)
         return err_set(err, ERR_INVALID, "a privileged container needs a privileged pod sandbox");
-    if (spec->cdi_devices && spec->cdi_devices[0])
-        return err_set(err, ERR_UNSUPPORTED, "CDI device '%s': CDI is not supported yet",
-                       spec->cdi_devices[0]);
     for (size_t i = 0; i < spec->n_mounts; i++)
         if (check_mount(&spec->mounts[i], err) < 0)
             return -1;

@@ -53,6 +53,10 @@ int oci_resources_replace(const char *path, const struct cgroups *c,
 /** oci_process_args() - replace the arguments of a process object (exec). Errors: INVALID (not
  * UTF-8). */
 int oci_process_args(json_t *process, char *const *argv, struct err *err) MUST_CHECK;
+/** oci_same_path() - equal but for slashes at the end and doubled ones. */
+bool oci_same_path(const char *a, const char *b);
+/** oci_mounts_sort() - append to `out`, parents first; equal depths keep their order. */
+void oci_mounts_sort(const json_t *list, json_t *out);
 /** mount_propagation_of() - is the mount that holds `path` shared or a slave? From a text in the
  * form of /proc/self/mountinfo. */
 void mount_propagation_of(const char *mountinfo, const char *path, bool *ret_shared,

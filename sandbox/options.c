@@ -29,6 +29,9 @@ const struct option sandbox_options[] = {
         "for one call of an OCI runtime"),
     OPT("runtime.reserve_bytes", INT, reserve_bytes, "16777216", 0, INT64_C(1) << 40,
         "kept free on disk so that stop and remove work when it is full"),
+    OPT("cdi.spec_dirs", STRV, cdi_dirs, "/etc/cdi, /var/run/cdi", 0, 0,
+        "where the files of the Container Device Interface are; of a device that is in two of "
+        "these the later one's counts; empty: no such devices"),
     OPT("stats.period", SECONDS, stats_period, "10", 1, 3600,
         "between samples of what containers use; none is taken while nobody asks for them"),
 };

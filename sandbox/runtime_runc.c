@@ -11,6 +11,7 @@
 #include "base/child.h"
 #include "base/fs.h"
 #include "base/strbuf.h"
+#include "sandbox/cdi.h"
 #include "sandbox/handlers.h"
 #include "sandbox/oci_spec.h"
 #include "sandbox/runtime.h"
@@ -43,6 +44,21 @@ static int check_features(struct container *c, struct err *err)
     return 0;
 }
 
+/* Kept for the bundle: the files are read once. */
+static int find_cdi(struct container *c, struct err *err)
+{
+    autostrv char **names = NULL;
+
+    cdi_free(TAKE_PTR(c->cdi));
+    if (cdi_names(c->spec, &names, err) < 0)
+        return -1;
+    if (!names)
+        return 0;
+    if (cdi_resolve(c->engine->config->cdi_dirs, names, &c->cdi, err) < 0)
+        return -1;
+    return cdi_check(c->cdi, err);
+}
+
 static int check(struct container *c, struct err *err)
 {
     autostrv char **argv = container_args(c->spec, &c->image->config);
@@ -59,7 +75,7 @@ static int check(struct container *c, struct err *err)
         user_check(c->spec, c->image->config.user, err) < 0 ||
         container_env(c->spec, &c->image->config, &env, err) < 0 ||
         capability_names(c->spec, &caps, err) < 0 || selinux_check(&c->spec->selinux, err) < 0 ||
-        apparmor_profile(c->spec, &apparmor, err) < 0)
+        apparmor_profile(c->spec, &apparmor, err) < 0 || find_cdi(c, err) < 0)
         return -1;
     return seccomp_profile(c->spec, caps, &seccomp, err);
 }
@@ -145,6 +161,15 @@ static void keep_user(struct container *c, const struct user *user)
     c->n_groups = user->n_groups;
 }
 
+static void add_cdi_groups(const struct cdi *cdi, struct user *user)
+{
+    autofree uint32_t *groups = NULL;
+    size_t n = cdi_groups(cdi, &groups);
+
+    for (size_t i = 0; i < n; i++)
+        user_add_group(user, groups[i]);
+}
+
 static int resolve_user(struct container *c, const char *root, struct user *user, struct err *err)
 {
     autofd int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -153,6 +178,8 @@ static int resolve_user(struct container *c, const char *root, struct user *user
         return err_sys(err, "open '%s'", root);
     if (user_resolve(fd, c->spec, c->image->config.user, user, err) < 0)
         return -1;
+    if (c->cdi)
+        add_cdi_groups(c->cdi, user);
     keep_user(c, user);
     return 0;
 }
@@ -162,7 +189,7 @@ static int write_config(struct container *c, const struct oci_input *in, struct 
     autofree char *path = path_join(c->run_dir, "config.json"), *text = NULL;
     autojson *config = NULL;
 
-    if (oci_spec_build(in, &config, err) < 0)
+    if (oci_spec_build(in, &config, err) < 0 || (c->cdi && cdi_apply(c->cdi, config, err) < 0))
         return -1;
     text = json_text(config);
     return fs_write_file(AT_FDCWD, path, text, strlen(text), 0600, err);
@@ -221,6 +248,7 @@ static int bundle(struct container *c, struct err *err)
     int rc = build_config(c, &user, root, err);
 
     user_done(&user);
+    cdi_free(TAKE_PTR(c->cdi));
     return rc;
 }
 

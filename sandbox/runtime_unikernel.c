@@ -15,6 +15,7 @@
 
 #include "base/fs.h"
 #include "base/strbuf.h"
+#include "sandbox/cdi.h"
 #include "sandbox/guest_run.h"
 #include "sandbox/handlers.h"
 
@@ -53,12 +54,26 @@ static bool has_block(const struct container *c)
 
 /* ---------------------------------------------------------------------- create */
 
+static int check_no_devices(const struct container_spec *spec, struct err *err)
+{
+    autostrv char **cdi = NULL;
+
+    if (cdi_names(spec, &cdi, err) < 0)
+        return -1;
+    if (cdi)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "CDI device '%s': a unikernel cannot be given devices of the node", cdi[0]);
+    if (spec->n_devices)
+        return err_set(err, ERR_UNSUPPORTED, "a unikernel cannot be given devices of the node");
+    return 0;
+}
+
 static int check_request(const struct container *c, struct err *err)
 {
     const struct container_spec *spec = c->spec;
 
-    if (spec->n_devices || (spec->cdi_devices && spec->cdi_devices[0]))
-        return err_set(err, ERR_UNSUPPORTED, "a unikernel cannot be given devices of the node");
+    if (check_no_devices(spec, err) < 0)
+        return -1;
     if (spec->privileged)
         return err_set(err, ERR_INVALID, "a unikernel cannot be privileged");
     for (size_t i = 0; i < spec->n_mounts; i++)

@@ -39,6 +39,7 @@ struct sandbox_config {
     uint64_t log_line_max;    /* 16 KiB: longer lines become P...F */
     nsec_t runtime_timeout;   /* for one call of an OCI runtime */
     int64_t reserve_bytes;    /* kept free so that stop and remove work on a full disk */
+    char **cdi_dirs;          /* of CDI files; a later one takes precedence */
     nsec_t stats_period;      /* between samples of what containers use, while someone asks */
 };
 extern const struct option sandbox_options[];

@@ -118,7 +118,7 @@ struct group_query {
     struct user *user;
 };
 
-static void add_group(struct user *user, uint32_t gid)
+void user_add_group(struct user *user, uint32_t gid)
 {
     for (size_t i = 0; i < user->n_groups; i++)
         if (user->groups[i] == gid)
@@ -144,7 +144,7 @@ static bool match_group(char **field, size_t n, void *arg)
     }
     for (char *m = n > 3 ? strtok_r(field[3], ",", &save) : NULL; m; m = strtok_r(NULL, ",", &save))
         if (str_eq(m, q->member)) {
-            add_group(q->user, gid);
+            user_add_group(q->user, gid);
             break;
         }
     return false;
@@ -219,9 +219,9 @@ int user_resolve_text(const char *passwd, const char *group, const struct contai
         return -1;
     user.uid = q.uid;
     user.gid = spec->run_as_group.set ? (uint32_t)spec->run_as_group.value : q.gid;
-    add_group(&user, user.gid);
+    user_add_group(&user, user.gid);
     for (size_t i = 0; i < spec->n_supplemental_groups; i++)
-        add_group(&user, (uint32_t)spec->supplemental_groups[i]);
+        user_add_group(&user, (uint32_t)spec->supplemental_groups[i]);
     if (spec->supplemental_groups_policy == 0 && q.found) {
         struct group_query members = {.member = q.found_name, .user = &user};
 

@@ -36,5 +36,7 @@ int user_resolve(int rootfd, const struct container_spec *spec, const char *imag
 /** user_resolve_text() - the same from the two files' texts. */
 int user_resolve_text(const char *passwd, const char *group, const struct container_spec *spec,
                       const char *image_user, struct user *ret, struct err *err) MUST_CHECK;
+/** user_add_group() - one more, unless it is there or there are USERS_GROUPS_MAX. */
+void user_add_group(struct user *user, uint32_t gid);
 
 #endif

@@ -51,6 +51,7 @@ var walls = []struct {
 	{regexp.MustCompile(`^curl/`), []string{"imagestore", "vmm"}},
 	{regexp.MustCompile(`^archive`), []string{"imagestore"}},
 	{regexp.MustCompile(`^uv\.h$`), []string{"base", "sandbox", "cri"}},
+	{regexp.MustCompile(`^yaml\.h$`), []string{"sandbox"}},
 	{regexp.MustCompile(`^toml\+\+`), []string{"base"}},
 }
 
