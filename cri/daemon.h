@@ -7,6 +7,7 @@
 #include "cni/cni.h"
 #include "cri/config.h"
 #include "cri/stream/stream.h"
+#include "db/db.h"
 #include "imagestore/imagestore.h"
 #include "sandbox/sandbox.h"
 

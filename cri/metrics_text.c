@@ -113,6 +113,7 @@ void metrics_text(const struct daemon *daemon, struct strbuf *out)
     metrics_print(cni_metrics, out);
     metrics_print(imagestore_metrics, out);
     metrics_print(vmm_metrics, out);
+    metrics_print(db_metrics, out);
     add_pods(daemon, out);
     add_containers(daemon, out);
     add_census(daemon, out);

@@ -15,6 +15,7 @@ static void *checkpoint(void *arg)
 {
     struct db *db = arg;
     struct err err = ERR_INIT;
+    nsec_t began = clock_mono();
     struct db_conn *c = db_reader_get(db, &err);
 
     if (c) {
@@ -24,6 +25,9 @@ static void *checkpoint(void *arg)
             (void)db_fail(c->h, &err, "checkpoint");
         db_reader_put(db, c);
     }
+    metric_observe(&db_metric_checkpoint, clock_mono() - began);
+    if (err.code != ERR_NONE)
+        metric_add(&db_metric_checkpoint_errors, 1);
     if (err.code != ERR_NONE)
         log_warn("%s; ignoring, the next commit tries again", err.msg);
     mutex_lock(&db->pool_lock);
@@ -40,6 +44,7 @@ static int on_commit(void *arg, sqlite3 *h, const char *name, int pages)
     bool start;
 
     (void)h, (void)name;
+    metric_set(&db_metric_log_pages, pages);
     if (pages < LOG_PAGES_MAX)
         return SQLITE_OK;
     mutex_lock(&db->pool_lock);

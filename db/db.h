@@ -21,8 +21,12 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 
 struct db;
+
+/* For the metrics page: NULL terminated. */
+extern struct metric *const db_metrics[];
 
 /**
  * db_open() - open or create DIR/unicri.db, migrate it, take the directory's lock (held until

@@ -46,6 +46,10 @@ struct db {
     struct cond checkpointed;
 };
 
+/* metrics.c */
+extern struct metric db_metric_write, db_metric_wait, db_metric_errors, db_metric_checkpoint,
+    db_metric_checkpoint_errors, db_metric_log_pages, db_metric_quarantined;
+
 extern const char *const db_migrations[]; /* [0] makes version 1 */
 extern const int db_migrations_n;
 

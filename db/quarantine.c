@@ -125,6 +125,8 @@ void db_quarantine_row(struct db *db, enum db_kind kind, int64_t rowid, const ch
               kinds[kind].name, reason);
     if (db_write(db, DB_LAZY, move, &m, &err))
         log_error("database: quarantine: %s; ignoring, the record stays where it is", err.msg);
+    else
+        metric_add(&db_metric_quarantined, 1);
 }
 
 int db_quarantine(struct db *db, enum db_kind kind, const char *id, const char *reason,
@@ -132,5 +134,9 @@ int db_quarantine(struct db *db, enum db_kind kind, const char *id, const char *
 {
     struct move m = {.kind = &kinds[kind], .id = id, .reason = reason};
 
-    return db_write(db, DB_LAZY, move, &m, err);
+    if (db_write(db, DB_LAZY, move, &m, err))
+        return -1;
+    if (m.rowid)
+        metric_add(&db_metric_quarantined, 1);
+    return 0;
 }

@@ -230,11 +230,17 @@ static int transaction(struct db_conn *c, enum db_sync sync,
 int db_write(struct db *db, enum db_sync sync,
              int (*f)(struct db_conn *c, void *arg, struct err *err), void *arg, struct err *err)
 {
+    nsec_t asked = clock_mono(), began;
     int r;
 
     mutex_lock(&db->write_lock);
+    began = clock_mono();
     r = transaction(db->writer, sync, f, arg, err);
     mutex_unlock(&db->write_lock);
+    metric_observe(&db_metric_wait, began - asked);
+    metric_observe(&db_metric_write, clock_mono() - began);
+    if (r < 0)
+        metric_add(&db_metric_errors, 1);
     return r;
 }
 

@@ -454,6 +454,7 @@ static struct metric pulls = {
 struct metric *const imagestore_metrics[] = {&pulls, NULL};
 struct metric *const cni_metrics[] = {NULL};
 struct metric *const vmm_metrics[] = {NULL};
+struct metric *const db_metrics[] = {NULL};
 struct metric *const sandbox_metrics[] = {NULL};
 
 /* ------------------------------------------------------ the other options */
