@@ -131,6 +131,7 @@ enum stage {
     STAGE_BUNDLE,
     STAGE_LINK,
     STAGE_MONITOR,
+    STAGE_FIRST_BYTE, /* since the monitor's start: its first millisecond is the stage before */
     STAGES
 };
 void stage_observe(enum stage stage, nsec_t since);
@@ -139,6 +140,7 @@ void metric_container_started(nsec_t since);
 void metric_joined(void);
 void metric_owed_dels(size_t n);
 void metric_lost_monitors(void);
+void metric_first_byte(nsec_t took);
 
 /** spec_hash() - 32 hex digits and a NUL: tells a repeated request from a changed one. */
 void spec_hash(const char *text, char ret[33]);

@@ -9,13 +9,15 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "sandbox/monitor/monitor.h"
 #include "sandbox/monitor_client.h"
 #include "sandbox/runtime.h"
 
-#define EXIT_FILE_MAX_BYTES 4096
-#define EXIT_CODE_UNKNOWN   255
-#define MONITOR_END_TIMEOUT NSEC_PER_SEC
-#define CHILD_END_PAUSE     (200 * NSEC_PER_MSEC) /* ends that come together are looked at once */
+#define EXIT_FILE_MAX_BYTES  4096
+#define FIRST_FILE_MAX_BYTES 32
+#define EXIT_CODE_UNKNOWN    255
+#define MONITOR_END_TIMEOUT  NSEC_PER_SEC
+#define CHILD_END_PAUSE      (200 * NSEC_PER_MSEC) /* ends that come together are looked at once */
 
 /* A workload may end before its start has been recorded: its end is told after that. */
 static void wait_started(struct container *c)
@@ -99,23 +101,54 @@ bool exits_take(struct container *c)
 int exits_forget(struct engine *engine, const char *id, struct err *err)
 {
     autofree char *reserved = xasprintf(".%s.tmp", id);
+    autofree char *first = xasprintf("%s" MONITOR_FIRST_SUFFIX, id);
 
-    if (fs_remove(engine->exits_fd, reserved, err) < 0)
+    if (fs_remove(engine->exits_fd, reserved, err) < 0 ||
+        fs_remove(engine->exits_fd, first, err) < 0)
         return -1;
     return fs_remove(engine->exits_fd, id, err);
 }
 
+/* Is it the name of a file that tells of a first byte of output? */
+static bool is_first(const char *name)
+{
+    autofree char *id = xstrndup(name, strcspn(name, "."));
+
+    return str_eq(name + strlen(id), MONITOR_FIRST_SUFFIX) && id_is_valid(id);
+}
+
+/* One that is still being written is told again when it is closed. */
+static void take_first(struct engine *engine, const char *name)
+{
+    autofree char *text = NULL;
+    struct err err = ERR_INIT;
+    char *end;
+
+    if (fs_read_file(engine->exits_fd, name, FIRST_FILE_MAX_BYTES, &text, NULL, NULL) < 0)
+        return;
+
+    long long took = strtoll(text, &end, 10);
+
+    if (!str_eq(end, "\n") || took < 0)
+        return;
+    if (fs_remove(engine->exits_fd, name, &err) < 0)
+        log_debug("ignoring: remove '%s': %s", name, err.msg);
+    metric_first_byte(took);
+}
+
 struct exit_event {
-    char id[ID_LEN + 1];
+    char name[ID_LEN + sizeof(MONITOR_FIRST_SUFFIX)];
 };
 
 static void take_one(struct engine *engine, void *arg)
 {
     autofree struct exit_event *e = arg;
-    autocontainer *c = container_find(engine, e->id);
+    autocontainer *c = container_find(engine, e->name);
 
     if (c)
         (void)exits_take(c);
+    else if (is_first(e->name))
+        take_first(engine, e->name);
 }
 
 static void scan_work(struct engine *engine, void *arg)
@@ -133,12 +166,12 @@ static void on_event(void *arg, const char *name)
         (void)engine_background(engine, scan_work, NULL);
         return;
     }
-    if (!id_is_valid(name))
+    if (!id_is_valid(name) && !is_first(name))
         return;
 
     struct exit_event *e = XNEW(struct exit_event);
 
-    (void)snprintf(e->id, sizeof(e->id), "%s", name);
+    (void)snprintf(e->name, sizeof(e->name), "%s", name);
     if (!engine_background(engine, take_one, e))
         free(e);
 }
@@ -158,6 +191,8 @@ void exits_scan(struct engine *engine)
 
         if (c)
             (void)exits_take(c);
+        else if (is_first(e->d_name))
+            take_first(engine, e->d_name);
     }
 }
 

@@ -49,6 +49,7 @@ static struct metric stages[STAGES] = {
     [STAGE_POD_NETWORK] = STAGE("pod-network"), [STAGE_ROOM] = STAGE("pod-room"),
     [STAGE_ROOTFS] = STAGE("rootfs"),           [STAGE_BUNDLE] = STAGE("bundle"),
     [STAGE_LINK] = STAGE("guest-link"),         [STAGE_MONITOR] = STAGE("monitor"),
+    [STAGE_FIRST_BYTE] = STAGE("first-byte"),
 };
 static struct metric pod_started = {.name = "unicri_pod_start_seconds",
                                     .help = "RunPodSandbox, without waiting for duplicates",
@@ -75,6 +76,7 @@ struct metric *const sandbox_metrics[] = {
     &stages[STAGE_BUNDLE],
     &stages[STAGE_LINK],
     &stages[STAGE_MONITOR],
+    &stages[STAGE_FIRST_BYTE],
     &pod_started,
     &container_started,
     &joined,
@@ -113,4 +115,9 @@ void metric_owed_dels(size_t n)
 void metric_lost_monitors(void)
 {
     metric_add(&lost_monitors, 1);
+}
+
+void metric_first_byte(nsec_t took)
+{
+    metric_observe(&stages[STAGE_FIRST_BYTE], took);
 }

@@ -6,10 +6,6 @@ package stats
 
 import (
 	"fmt"
-	"io"
-	"net/http"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -313,87 +309,13 @@ func TestParallel(t *testing.T) {
 	}
 }
 
-// value is one sample of a metrics page.
-func value(t *testing.T, page, series string) float64 {
-	t.Helper()
-	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindStringSubmatch(page)
-	if m == nil {
-		t.Fatalf("no %q in the metrics:\n%s", series, page)
-	}
-	v, err := strconv.ParseFloat(m[1], 64)
-	if err != nil {
-		t.Fatalf("%s: %v", series, err)
-	}
-	return v
-}
-
-// TestMetrics reads the metrics page as Prometheus does.
-func TestMetrics(t *testing.T) {
-	h.NeedUnicrid(t)
-	n := h.NewNode(t, h.NodeOptions{Set: map[string]string{"metrics.address": `"127.0.0.1:9730"`}})
-	n.Pull(t, h.BusyboxRef)
-	p := n.RunPod(t, "metrics")
-	p.Sh(t, "sleeper", "sleep 10000")
-	list(t, n, nil)
-	page, err := n.Get("http://127.0.0.1:9730/metrics", 10*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for series, want := range map[string]float64{
-		`unicri_pods{state="ready"}`:                                  1,
-		`unicri_containers{state="running"}`:                          1,
-		`unicri_census{what="monitors"}`:                              1,
-		`unicri_owed_network_dels`:                                    0,
-		`unicri_rpc_seconds_count{method="RunPodSandbox"}`:            1,
-		`unicri_rpc_seconds_bucket{method="RunPodSandbox",le="+Inf"}`: 1,
-		`unicri_rpc_errors_total{method="RunPodSandbox"}`:             0,
-		`unicri_pod_start_seconds_count`:                              1,
-		`unicri_container_start_seconds_count`:                        1,
-	} {
-		if got := value(t, page, series); got != want {
-			t.Errorf("%s is %v, want %v", series, got, want)
-		}
-	}
-	for _, series := range []string{"process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds_total"} {
-		if value(t, page, series) <= 0 {
-			t.Errorf("%s is not positive", series)
-		}
-	}
-	checkFormat(t, page)
-
-	c := n.NS.HTTP(5 * time.Second)
-	for _, row := range []struct {
-		method, path string
-		code         int
-	}{
-		{"GET", "/healthz", 200}, {"HEAD", "/metrics", 200}, {"GET", "/", 404}, {"POST", "/metrics", 405}, {"PUT", "/healthz", 405},
-	} {
-		req, _ := http.NewRequest(row.method, "http://127.0.0.1:9730"+row.path, nil)
-		r, err := c.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, _ := io.ReadAll(r.Body)
-		r.Body.Close()
-		if r.StatusCode != row.code {
-			t.Errorf("%s %s: %s %q", row.method, row.path, r.Status, b)
-		}
-	}
-}
-
 // TestQuiet: a node that nobody asks for statistics stops sampling, and begins again when asked.
 func TestQuiet(t *testing.T) {
 	h.NeedUnicrid(t)
 	n := h.NewNode(t, h.NodeOptions{Set: map[string]string{"metrics.address": `"127.0.0.1:9730"`, "stats.period": "1"}})
 	n.Pull(t, h.BusyboxRef)
 	c := n.RunPod(t, "quiet").Sh(t, "sleeper", "sleep 10000")
-	rounds := func() float64 {
-		page, err := n.Get("http://127.0.0.1:9730/metrics", 10*time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return value(t, page, "unicri_stats_round_seconds_count")
-	}
+	rounds := func() float64 { return metrics(t, n).value(t, "unicri_stats_round_seconds", "") }
 	time.Sleep(1500 * time.Millisecond)
 	if r := rounds(); r != 0 {
 		t.Errorf("%v rounds before anybody asked", r)
@@ -408,48 +330,4 @@ func TestQuiet(t *testing.T) {
 	}
 	checkRunning(t, c, get(t, c))
 	eventually(t, "rounds again", func() bool { return rounds() > before })
-}
-
-// checkFormat holds a page to the rules of the text format: a name's help and type come once and before its samples,
-// no series twice, every value a number.
-func checkFormat(t *testing.T, page string) {
-	t.Helper()
-	sample := regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[a-z]+="[^"\\]*"(,[a-z]+="[^"\\]*")*\})? (\S+)$`)
-	typed, seen, last := map[string]string{}, map[string]bool{}, ""
-	for _, line := range strings.Split(strings.TrimSuffix(page, "\n"), "\n") {
-		if f := strings.Fields(line); strings.HasPrefix(line, "# TYPE ") {
-			if typed[f[2]] != "" {
-				t.Errorf("type of %s said twice", f[2])
-			}
-			typed[f[2]], last = f[3], f[2]
-			continue
-		}
-		if strings.HasPrefix(line, "# HELP ") {
-			continue
-		}
-		m := sample.FindStringSubmatch(line)
-		if m == nil {
-			t.Errorf("not a sample: %q", line)
-			continue
-		}
-		name := m[1]
-		if typed[last] == "histogram" {
-			for _, s := range []string{"_bucket", "_sum", "_count"} {
-				name = strings.TrimSuffix(name, s)
-			}
-		}
-		if name != last {
-			t.Errorf("%q stands below the type of %s", line, last)
-		}
-		if _, err := strconv.ParseFloat(m[4], 64); err != nil {
-			t.Errorf("%q: %v", line, err)
-		}
-		if seen[m[1]+m[2]] {
-			t.Errorf("twice: %s", m[1]+m[2])
-		}
-		seen[m[1]+m[2]] = true
-	}
-	if len(seen) < 100 {
-		t.Errorf("only %d series", len(seen))
-	}
 }

@@ -5,7 +5,7 @@
  *
  * The temporary file ".ID.tmp" beside it exists from the start and owns its one block, so that a
  * full disk cannot swallow an exit status. Who watches the directory ignores names that begin with
- * a dot.
+ * a dot. Beside them, for a while, "ID.first": when the first byte of output came.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -103,4 +103,33 @@ void exitfile_discard(const struct monitor *m)
 
     temporary_name(m, name, sizeof(name));
     (void)unlinkat(MONITOR_EXIT_DIR_FD, name, 0);
+}
+
+static void first_name(const struct monitor *m, char *buf, size_t size)
+{
+    struct text t = {.s = buf, .len = 0, .size = size};
+
+    text_str(&t, m->spec.id);
+    text_str(&t, MONITOR_FIRST_SUFFIX);
+}
+
+void exitfile_first(struct monitor *m)
+{
+    int64_t took = m->first_ns - m->began_ns;
+    char name[SPEC_ID_MAX_BYTES + 8], content[32];
+    struct text t = TEXT(content);
+    int fd;
+
+    m->first_told = true;
+    if (took > MONITOR_FIRST_MAX_S * INT64_C(1000000000))
+        return;
+    first_name(m, name, sizeof(name));
+    text_num(&t, took);
+    text_str(&t, "\n");
+    fd = openat(MONITOR_EXIT_DIR_FD, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                0600);
+    if (fd < 0)
+        return;
+    (void)!write(fd, content, t.len);
+    close(fd);
 }

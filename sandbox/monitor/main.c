@@ -38,12 +38,18 @@ enum slot {
 #define SLOTS (SLOT_CLIENTS + MONITOR_CLIENTS_MAX)
 
 static struct monitor monitor;
-int64_t now_ms(void)
+
+int64_t now_ns(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+int64_t now_ms(void)
+{
+    return now_ns() / 1000000;
 }
 
 /* ------------------------------------------------------------------ the report */
@@ -289,6 +295,8 @@ static void loop(struct monitor *m)
         serve_clients(m, p);
         if (m->phase == PHASE_STARTING)
             serve_start(m, p);
+        if (m->phase != PHASE_STARTING && m->first_ns && !m->first_told)
+            exitfile_first(m);
         if (m->phase == PHASE_RUNNING)
             (void)reap(m, NULL);
         if (m->phase != PHASE_DRAINING)
@@ -309,6 +317,7 @@ int main(void)
     struct monitor *m = &monitor;
     struct fault f;
 
+    m->began_ns = now_ns();
     if (setup(m, &f) < 0)
         start_failed(m, &f);
     loop(m);

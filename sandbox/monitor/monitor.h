@@ -82,6 +82,10 @@
  * All output is in the log by then. The temporary name begins with a dot and exists, with its room
  * reserved, from the start on.
  *
+ * RUN/exits/ID.first: "NANOSECONDS\n", how long after the monitor's own start the workload's first
+ * byte of output came; written once, if that was within MONITOR_FIRST_MAX_S, when the workload
+ * runs. Whoever has read it removes it.
+ *
  * Signals: TERM, INT, HUP, QUIT, USR1, USR2 to the monitor are ignored; end the workload instead.
  *
  * Control socket: SOCK_SEQPACKET, `ctl` in the run directory, mode 0600, at most
@@ -117,5 +121,8 @@
 
 /* Names in the exit directory that watchers ignore. */
 #define MONITOR_EXIT_TMP_PREFIX "."
+
+#define MONITOR_FIRST_SUFFIX ".first"
+#define MONITOR_FIRST_MAX_S  60
 
 #endif

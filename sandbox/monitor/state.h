@@ -73,10 +73,12 @@ struct monitor {
     int fd[STREAMS]; /* -1: ended */
     int in;          /* stdin pipe or terminal; -1: none or closed */
     int child_in, child_out, child_err;
-    int console_listener;    /* until the runtime has sent the terminal */
-    bool terminal;           /* fd[STREAM_OUT] and `in` are the same terminal */
-    size_t in_used, in_done; /* of the input chunk that waits to be written to stdin */
-    bool in_close;           /* close stdin once that is written */
+    int console_listener;       /* until the runtime has sent the terminal */
+    bool terminal;              /* fd[STREAM_OUT] and `in` are the same terminal */
+    size_t in_used, in_done;    /* of the input chunk that waits to be written to stdin */
+    bool in_close;              /* close stdin once that is written */
+    int64_t began_ns, first_ns; /* monotonic: this process; the first byte of output, 0 none yet */
+    bool first_told;
     char last_words[LAST_WORDS_MAX_BYTES]; /* the end of what came on stderr, for messages */
     size_t last_words_len;
 
@@ -90,8 +92,9 @@ struct monitor {
     struct log_stream streams[STREAMS];
 };
 
-/** now_ms() - monotonic. */
+/** now_ms(), now_ns() - monotonic. */
 int64_t now_ms(void);
+int64_t now_ns(void);
 
 /* ---- setup.c */
 /** setup() - everything up to the running child. On failure what was opened is as it was left, -1
@@ -193,6 +196,8 @@ int exitfile_reserve(const struct monitor *m, struct fault *f);
 /** exitfile_write() - fill and rename it. Returns: 0, or -1. */
 int exitfile_write(const struct monitor *m);
 void exitfile_discard(const struct monitor *m);
+/** exitfile_first() - tell when the first byte of output came. A failure is passed over. */
+void exitfile_first(struct monitor *m);
 
 /* ---- oom.c */
 /** oom_kills() - the counter of the cgroup; 0 when it cannot be read. */

@@ -188,6 +188,8 @@ bool stdio_read(struct monitor *m, int stream)
         keep_last_words(m, frame + 1, (size_t)n);
     if (m->spec.tty && m->spec.mode == MODE_RUNTIME && stream == STREAM_ERR)
         return true; /* the runtime's, not the workload's */
+    if (!m->first_ns && (stream == STREAM_OUT || m->phase != PHASE_STARTING))
+        m->first_ns = now_ns();
     log_chunk(&m->log, &m->streams[stream], frame + 1, (size_t)n);
     frame[0] = stream == STREAM_ERR && !m->spec.tty ? 2 : 1;
     control_broadcast(m, frame, (size_t)n);

@@ -22,6 +22,35 @@ static void exit_status_is_the_workloads(void **state)
     assert_in_file(&rig, "exits/c1", "\noom 0\nmessage \n");
 }
 
+/* What the runtime says on stderr is none of the workload's, and one that is silent tells nothing.
+ */
+static void first_byte_is_told(void **state)
+{
+    struct rig rig;
+    long long took;
+    char *end;
+
+    rig_open(&rig, state, "f1", "runtime");
+    rig_runtime(&rig, "echo words >&2; detach sh -c 'sleep 0.3; echo 1; sleep 0.1; echo 2'");
+    rig_start_ok(&rig);
+    rig_end(&rig, "f1", "code 0\n");
+    autofree char *text = rig_read(&rig, "exits/f1.first");
+    took = strtoll(text, &end, 10);
+    assert_string_equal(end, "\n");
+    assert_in_range(took, 300 * NSEC_PER_MSEC, RIG_WAIT_MS * NSEC_PER_MSEC);
+}
+
+static void silence_is_not_told(void **state)
+{
+    struct rig rig;
+
+    rig_open(&rig, state, "f2", "runtime");
+    rig_runtime(&rig, "detach sleep 0.1");
+    rig_start_ok(&rig);
+    rig_end(&rig, "f2", "code 0\n");
+    assert_int_not_equal(access(rig_path(&rig, "exits/f2.first"), F_OK), 0);
+}
+
 static void death_by_signal(void **state)
 {
     struct rig rig;
@@ -321,6 +350,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in_dir(exit_status_is_the_workloads),
+        in_dir(first_byte_is_told),
+        in_dir(silence_is_not_told),
         in_dir(death_by_signal),
         in_dir(signals_to_the_monitor_are_ignored),
         in_dir(workload_that_ends_before_the_runtime),
