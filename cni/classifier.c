@@ -82,31 +82,31 @@ static const char *last_line(char *log)
     return last;
 }
 
+int classifier_load(const struct bpf_insn *insns, size_t n, const char *name, struct err *err)
+{
+    autofree char *log = NULL;
+    int fd = prog_load(insns, n, name, NULL, 0);
+    int sys = errno;
+
+    if (fd >= 0)
+        return fd;
+    log = xcalloc(1, VERIFIER_LOG_BYTES);
+    fd = prog_load(insns, n, name, log, VERIFIER_LOG_BYTES);
+    if (fd >= 0)
+        return fd;
+    return err_set(err, ERR_UNSUPPORTED, "the kernel refuses the classifier '%s': %s%s%s", name,
+                   strerror(sys), *log ? ": " : "", last_line(log));
+}
+
 static int load(const char *section_name, const char *name, int *ret, struct err *err)
 {
     const Elf64_Shdr *shdr = section(section_name);
-    autofree char *log = NULL;
     const struct bpf_insn *insns;
-    size_t n;
-    int fd, sys;
 
     assert(shdr && shdr->sh_size % sizeof(*insns) == 0);
     insns = (const void *)(unicri_guest_link_object + shdr->sh_offset);
-    n = shdr->sh_size / sizeof(*insns);
-    fd = prog_load(insns, n, name, NULL, 0);
-    if (fd >= 0) {
-        *ret = fd;
-        return 0;
-    }
-    sys = errno;
-    log = xcalloc(1, VERIFIER_LOG_BYTES);
-    fd = prog_load(insns, n, name, log, VERIFIER_LOG_BYTES);
-    if (fd >= 0) {
-        *ret = fd;
-        return 0;
-    }
-    return err_set(err, ERR_UNSUPPORTED, "the kernel refuses the classifier '%s': %s%s%s", name,
-                   strerror(sys), *log ? ": " : "", last_line(log));
+    *ret = classifier_load(insns, shdr->sh_size / sizeof(*insns), name, err);
+    return *ret < 0 ? -1 : 0;
 }
 
 int classifier_get(struct classifier *ret, struct err *err)

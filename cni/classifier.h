@@ -6,8 +6,11 @@
 #ifndef UNICRI_CNI_CLASSIFIER_H
 #define UNICRI_CNI_CLASSIFIER_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 
+struct bpf_insn;
 struct classifier {
     int from_pod;   /* ingress of the pod's interface */
     int from_guest; /* ingress of the tap */
@@ -18,5 +21,8 @@ struct classifier {
  * is tried again at the next call. Errors: UNSUPPORTED with what the kernel lacks or its verifier's
  * last line. Thread: any. */
 int classifier_get(struct classifier *ret, struct err *err) MUST_CHECK;
+/** classifier_load() - a program of `n` instructions.
+ * Returns: its descriptor, owned by the caller, or -1. Errors: as above. Thread: any. */
+int classifier_load(const struct bpf_insn *insns, size_t n, const char *name, struct err *err);
 
 #endif

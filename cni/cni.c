@@ -36,6 +36,10 @@ const struct option cni_options[] = {
      "written to conf_dir with {{.PodCIDR}}, {{.PodRanges}} and {{.PodRoutes}} filled in; empty: "
      "none"},
     {"network.timeout", OPTION_SECONDS, AT(timeout), "60", 1, 3600, "for one call of one plugin"},
+    {"network.guest_source_check", OPTION_BOOL, AT(source_check), "true", 0, 0,
+     "guests send from the MAC and the addresses of their pod only"},
+    {"network.guest_metadata", OPTION_BOOL, AT(metadata), "false", 0, 0,
+     "guests may ask the cloud's metadata service (169.254.169.254)"},
 };
 const size_t cni_options_n = ARRAY_SIZE(cni_options);
 
@@ -276,4 +280,10 @@ void cni_close(struct cni *cni)
     free(cni->status_why);
     mutex_done(&cni->lock);
     free(cni);
+}
+
+struct guest_link_options cni_link_options(const struct cni *cni)
+{
+    return (struct guest_link_options){.any_source = !cni->config->source_check,
+                                       .metadata = cni->config->metadata};
 }

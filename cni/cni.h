@@ -35,6 +35,8 @@ struct cni_config {
     char *
         conf_template; /* written to conf_dir with the pod CIDR by UpdateRuntimeConfig; "" = none */
     nsec_t timeout;    /* for one plugin call */
+    bool source_check; /* of guests */
+    bool metadata;     /* guests may ask the cloud's metadata service */
 };
 extern const struct option cni_options[];
 extern const size_t cni_options_n;
@@ -183,11 +185,19 @@ struct guest_link {
     enum guest_link_mode mode;
 };
 
+/* Zero is the strict choice. Modes other than BPF know no sources: the guest may claim any. */
+struct guest_link_options {
+    uid_t owner_uid; /* may open the tap's queue; the fd is passed anyway */
+    bool vnet_hdr;   /* IFF_VNET_HDR (QEMU, Firecracker), else plain frames (Solo5) */
+    bool any_source; /* frames leave from other addresses than the pod's, too */
+    bool metadata;   /* and to the metadata services of clouds (169.254.169.254 and alike) */
+};
+/** cni_link_options() - `any_source` and `metadata` as configured. Memory only. */
+struct guest_link_options cni_link_options(const struct cni *cni);
+
 /**
  * guest_link_create() - a tap in the pod's namespace, joined with `ifname`, quiet (no IPv6
  * autoconfiguration, no flooding).
- * @owner_uid: may open the tap's queue; the fd is passed anyway.
- * @vnet_hdr: IFF_VNET_HDR (QEMU, Firecracker), else plain frames (Solo5).
  * The tap is there for as long as its descriptor is open in some process. In mode BPF ordinary
  * containers reach the guest at the pod's address, too; it sees them as 169.254.77.1 or
  * fd75:6e69:6372:6900::1, so it needs a gateway to answer. (Loopback addresses lead to no guest: a
@@ -196,8 +206,9 @@ struct guest_link {
  * Errors: UNSUPPORTED with the kernel feature that is missing; EXISTS when another guest holds the
  * pod's address.
  */
-int guest_link_create(const char *netns, const char *ifname, const char *tap, uid_t owner_uid,
-                      bool vnet_hdr, struct guest_link *ret, struct err *err) MUST_CHECK;
+int guest_link_create(const char *netns, const char *ifname, const char *tap,
+                      const struct guest_link_options *options, struct guest_link *ret,
+                      struct err *err) MUST_CHECK;
 /** guest_link_remove() - undo it; only this tap and this redirect. Absent or namespace gone:
  * success. */
 int guest_link_remove(const char *netns, const char *ifname, const char *tap,

@@ -7,9 +7,10 @@
  * the guest's VMM), so a crash leaves none behind. Its alias "unicri IFNAME TAP" marks it as ours
  * whatever it is renamed to, and is the only record there is of who holds the pod's address.
  *
- * Filters, all of one priority of ours (rtnl.h):
+ * Filters, all of priorities of ours (rtnl.h):
  *
- * - mode BPF: ingress of IFNAME runs from_pod, ingress of the tap from_guest, egress of lo from_lo;
+ * - mode BPF: ingress of IFNAME runs from_pod, ingress of the tap a guard (guard.h) and then
+ *   from_guest, egress of lo from_lo;
  * - modes MATCHALL and U32: what arrives at either one leaves by the other.
  *
  * The empty clsact qdiscs stay behind: they cost nothing, and others may have put filters there.
@@ -32,6 +33,7 @@
 #include "cni/bpf/guest_link.h"
 #include "cni/classifier.h"
 #include "cni/cni.h"
+#include "cni/guard.h"
 #include "cni/netns.h"
 #include "cni/rtnl.h"
 
@@ -42,8 +44,7 @@
 
 struct job {
     const char *ifname, *tap;
-    uid_t owner_uid;
-    bool vnet_hdr;
+    const struct guest_link_options *options; /* not of a removal */
     struct guest_link *ret;
     struct rtnl *nl;
     struct rtnl_iface *ifaces; /* RTNL_LINKS_MAX of them */
@@ -83,7 +84,7 @@ static int tap_open(const struct job *job, struct err *err)
                        strerror(errno));
     if (fd < 0)
         return err_sys(err, "open '/dev/net/tun'");
-    if (job->vnet_hdr)
+    if (job->options->vnet_hdr)
         req.ifr_flags |= IFF_VNET_HDR;
     (void)snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", job->tap);
     if (ioctl(fd, TUNSETIFF, &req) < 0) {
@@ -91,8 +92,9 @@ static int tap_open(const struct job *job, struct err *err)
             return err_set(err, ERR_EXISTS, "tap '%s' is held by another guest", job->tap);
         return err_sys(err, "make tap '%s'", job->tap);
     }
-    if (ioctl(fd, TUNSETOWNER, (unsigned long)job->owner_uid) < 0)
-        return err_sys(err, "give tap '%s' to user %u", job->tap, (unsigned)job->owner_uid);
+    if (ioctl(fd, TUNSETOWNER, (unsigned long)job->options->owner_uid) < 0)
+        return err_sys(err, "give tap '%s' to user %u", job->tap,
+                       (unsigned)job->options->owner_uid);
     return TAKE_FD(fd);
 }
 
@@ -157,7 +159,32 @@ static int join_lo(struct job *job, const struct rtnl_iface *pod, int tap, int p
     (void)set_sysctl("ipv4", "lo", "accept_local", "1", &ignored);
     if (rtnl_clsact_add(job->nl, LO_IFINDEX, err) < 0)
         return -1;
-    return rtnl_filter_bpf(job->nl, LO_IFINDEX, RTNL_EGRESS, prog_fd, (uint16_t)tap, err);
+    return rtnl_filter_bpf(job->nl, LO_IFINDEX, RTNL_EGRESS, RTNL_LINK, prog_fd, (uint16_t)tap,
+                           err);
+}
+
+/* The pod's addresses are the guest's. */
+static int guard(struct job *job, const struct rtnl_iface *pod, int tap, struct err *err)
+{
+    struct rtnl_address own[RTNL_ADDRESSES_MAX];
+    struct guard_rules rules = {.any_source = job->options->any_source,
+                                .metadata = job->options->metadata};
+    autofd int fd = -1;
+    size_t n;
+
+    if (rules.any_source && rules.metadata)
+        return 0;
+    if (rtnl_addresses(job->nl, pod->index, own, &n, err) < 0)
+        return -1;
+    memcpy(rules.mac, pod->mac, sizeof(rules.mac));
+    for (size_t i = 0; i < n; i++) {
+        if (own[i].family == AF_INET && rules.n4 < GUARD_ADDRESSES_MAX)
+            memcpy(&rules.v4[rules.n4++], own[i].addr, sizeof(rules.v4[0]));
+        else if (own[i].family == AF_INET6 && rules.n6 < GUARD_ADDRESSES_MAX)
+            memcpy(&rules.v6[rules.n6++], own[i].addr, sizeof(rules.v6[0]));
+    }
+    fd = guard_load(&rules, err);
+    return fd < 0 ? -1 : rtnl_filter_bpf(job->nl, tap, RTNL_INGRESS, RTNL_GUARD, fd, 0, err);
 }
 
 static int join_bpf(struct job *job, const struct rtnl_iface *pod, int tap, struct err *err)
@@ -168,11 +195,13 @@ static int join_bpf(struct job *job, const struct rtnl_iface *pod, int tap, stru
         return err_set(err, ERR_EXHAUSTED, "interface index beyond %d", CLASSID_MAX);
     if (classifier_get(&progs, err) < 0)
         return -1;
-    if (rtnl_filter_bpf(job->nl, tap, RTNL_INGRESS, progs.from_guest, (uint16_t)pod->index, err) <
-            0 ||
+    if (guard(job, pod, tap, err) < 0 ||
+        rtnl_filter_bpf(job->nl, tap, RTNL_INGRESS, RTNL_LINK, progs.from_guest,
+                        (uint16_t)pod->index, err) < 0 ||
         join_lo(job, pod, tap, progs.from_lo, err) < 0)
         return -1;
-    return rtnl_filter_bpf(job->nl, pod->index, RTNL_INGRESS, progs.from_pod, (uint16_t)tap, err);
+    return rtnl_filter_bpf(job->nl, pod->index, RTNL_INGRESS, RTNL_LINK, progs.from_pod,
+                           (uint16_t)tap, err);
 }
 
 static int unjoin(struct job *job, int pod, struct err *err)
@@ -287,12 +316,12 @@ static int check_names(const char *ifname, const char *tap, struct err *err)
     return 0;
 }
 
-int guest_link_create(const char *netns, const char *ifname, const char *tap, uid_t owner_uid,
-                      bool vnet_hdr, struct guest_link *ret, struct err *err)
+int guest_link_create(const char *netns, const char *ifname, const char *tap,
+                      const struct guest_link_options *options, struct guest_link *ret,
+                      struct err *err)
 {
     struct guest_link link = {.tap_fd = -1};
-    struct job job = {
-        .ifname = ifname, .tap = tap, .owner_uid = owner_uid, .vnet_hdr = vnet_hdr, .ret = &link};
+    struct job job = {.ifname = ifname, .tap = tap, .options = options, .ret = &link};
 
     FAULT_POINT("cni.link.create");
     if (check_names(ifname, tap, err) < 0)
@@ -350,7 +379,7 @@ static int probe_kind(void *arg, struct err *err)
         return rtnl_filter_redirect(nl, LO_IFINDEX, kind, LO_IFINDEX, err);
     if (classifier_get(&progs, err) < 0)
         return -1;
-    return rtnl_filter_bpf(nl, LO_IFINDEX, RTNL_EGRESS, progs.from_lo, LO_IFINDEX, err);
+    return rtnl_filter_bpf(nl, LO_IFINDEX, RTNL_EGRESS, RTNL_LINK, progs.from_lo, LO_IFINDEX, err);
 }
 
 static void probe(void)

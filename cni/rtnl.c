@@ -21,10 +21,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define ANSWER_SECONDS  30
-#define FILTER_PRIORITY 0x7563 /* high numbers come late: filters of others are asked first */
-#define FILTER_HANDLE   1
-#define CLSACT_HANDLE   0xffff0000u
+#define ANSWER_SECONDS 30
+#define FILTER_PRIORITY                                                                            \
+    0x7562 /* and the next: one a stage; high numbers come late: filters of others are asked first \
+            */
+#define FILTER_HANDLE 1
+#define CLSACT_HANDLE 0xffff0000u
 
 struct rtnl {
     struct nl_sock *sk;
@@ -116,6 +118,21 @@ static int talk(struct rtnl *nl, struct nl_msg *msg)
     return nl_send_sync(nl->sk, msg); /* frees msg */
 }
 
+/* Ask for a table and hand each entry to `f`. */
+static int dump_table(struct rtnl *nl, struct nl_msg *msg, nl_recvmsg_msg_cb_t f, void *arg,
+                      const char *what, struct err *err)
+{
+    int r;
+
+    (void)nl_socket_modify_cb(nl->sk, NL_CB_VALID, NL_CB_CUSTOM, f, arg);
+    r = nl_send_auto(nl->sk, msg);
+    nlmsg_free(msg);
+    if (r >= 0)
+        r = nl_recvmsgs_default(nl->sk);
+    (void)nl_socket_modify_cb(nl->sk, NL_CB_VALID, NL_CB_DEFAULT, NULL, NULL);
+    return r < 0 ? nl_fail(r, err, what) : 0;
+}
+
 /* --------------------------------------------------------- interfaces */
 
 struct dump {
@@ -153,17 +170,52 @@ int rtnl_ifaces(struct rtnl *nl, struct rtnl_iface ret[RTNL_LINKS_MAX], size_t *
     struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC};
     struct nl_msg *msg = message(RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi));
     struct dump dump = {.ifaces = ret};
-    int r;
 
     put_u32(msg, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-    (void)nl_socket_modify_cb(nl->sk, NL_CB_VALID, NL_CB_CUSTOM, on_link, &dump);
-    r = nl_send_auto(nl->sk, msg);
-    nlmsg_free(msg);
-    if (r >= 0)
-        r = nl_recvmsgs_default(nl->sk);
-    (void)nl_socket_modify_cb(nl->sk, NL_CB_VALID, NL_CB_DEFAULT, NULL, NULL);
-    if (r < 0)
-        return nl_fail(r, err, "list interfaces");
+    if (dump_table(nl, msg, on_link, &dump, "list interfaces", err) < 0)
+        return -1;
+    *ret_n = dump.n;
+    return 0;
+}
+
+struct address_dump {
+    int index;
+    struct rtnl_address *addresses;
+    size_t n;
+};
+
+static int on_address(struct nl_msg *msg, void *arg)
+{
+    struct nlmsghdr *h = nlmsg_hdr(msg);
+    const struct ifaddrmsg *ifa = nlmsg_data(h);
+    struct nlattr *a[IFA_MAX + 1], *own;
+    struct address_dump *dump = arg;
+    struct rtnl_address *to = &dump->addresses[dump->n];
+    int len = ifa->ifa_family == AF_INET6 ? 16 : 4;
+
+    if (dump->n == RTNL_ADDRESSES_MAX || h->nlmsg_type != RTM_NEWADDR ||
+        (int)ifa->ifa_index != dump->index ||
+        (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6) ||
+        nlmsg_parse(h, sizeof(*ifa), a, IFA_MAX, NULL) < 0)
+        return NL_OK;
+    own = a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS]; /* the other one may be a peer's */
+    if (!own || nla_len(own) != len)
+        return NL_OK;
+    *to = (struct rtnl_address){.family = ifa->ifa_family};
+    memcpy(to->addr, nla_data(own), (size_t)len);
+    dump->n++;
+    return NL_OK;
+}
+
+int rtnl_addresses(struct rtnl *nl, int index, struct rtnl_address ret[RTNL_ADDRESSES_MAX],
+                   size_t *ret_n, struct err *err)
+{
+    struct ifaddrmsg ifa = {.ifa_family = AF_UNSPEC};
+    struct address_dump dump = {.index = index, .addresses = ret};
+
+    if (dump_table(nl, message(RTM_GETADDR, NLM_F_DUMP, &ifa, sizeof(ifa)), on_address, &dump,
+                   "list addresses", err) < 0)
+        return -1;
     *ret_n = dump.n;
     return 0;
 }
@@ -211,16 +263,9 @@ int rtnl_link_stats(struct rtnl *nl, struct link_stats *ret, size_t max, size_t 
     struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC};
     struct nl_msg *msg = message(RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi));
     struct stats_dump dump = {.links = ret, .max = max};
-    int r;
 
-    (void)nl_socket_modify_cb(nl->sk, NL_CB_VALID, NL_CB_CUSTOM, on_link_stats, &dump);
-    r = nl_send_auto(nl->sk, msg);
-    nlmsg_free(msg);
-    if (r >= 0)
-        r = nl_recvmsgs_default(nl->sk);
-    (void)nl_socket_modify_cb(nl->sk, NL_CB_VALID, NL_CB_DEFAULT, NULL, NULL);
-    if (r < 0)
-        return nl_fail(r, err, "read the counters of the interfaces");
+    if (dump_table(nl, msg, on_link_stats, &dump, "read the counters of the interfaces", err) < 0)
+        return -1;
     *ret_n = dump.n;
     return 0;
 }
@@ -303,24 +348,25 @@ int rtnl_clsact_add(struct rtnl *nl, int index, struct err *err)
 }
 
 static struct nl_msg *filter_message(int type, int flags, int index, enum rtnl_side side,
-                                     uint32_t handle)
+                                     enum rtnl_stage stage, uint32_t handle)
 {
+    uint32_t priority = FILTER_PRIORITY + (uint32_t)stage;
     struct tcmsg tcm = {
         .tcm_ifindex = index,
         .tcm_parent =
             TC_H_MAKE(TC_H_CLSACT, side == RTNL_INGRESS ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS),
         .tcm_handle = handle,
-        .tcm_info = TC_H_MAKE((uint32_t)FILTER_PRIORITY << 16, htons(ETH_P_ALL)),
+        .tcm_info = TC_H_MAKE(priority << 16, htons(ETH_P_ALL)),
     };
 
     return message(type, flags, &tcm, sizeof(tcm));
 }
 
-int rtnl_filter_bpf(struct rtnl *nl, int index, enum rtnl_side side, int prog_fd, uint16_t classid,
-                    struct err *err)
+int rtnl_filter_bpf(struct rtnl *nl, int index, enum rtnl_side side, enum rtnl_stage stage,
+                    int prog_fd, uint16_t classid, struct err *err)
 {
-    struct nl_msg *msg =
-        filter_message(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE, index, side, FILTER_HANDLE);
+    struct nl_msg *msg = filter_message(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE, index, side,
+                                        stage, FILTER_HANDLE);
     struct nlattr *options;
     int r;
 
@@ -367,8 +413,8 @@ static void put_u32_any(struct nl_msg *msg)
 
 int rtnl_filter_redirect(struct rtnl *nl, int index, const char *kind, int to, struct err *err)
 {
-    struct nl_msg *msg =
-        filter_message(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, index, RTNL_INGRESS, 0);
+    struct nl_msg *msg = filter_message(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, index,
+                                        RTNL_INGRESS, RTNL_LINK, 0);
     struct nlattr *options;
     int r;
 
@@ -391,7 +437,7 @@ int rtnl_filter_redirect(struct rtnl *nl, int index, const char *kind, int to, s
 
 int rtnl_filter_del(struct rtnl *nl, int index, enum rtnl_side side, struct err *err)
 {
-    int r = talk(nl, filter_message(RTM_DELTFILTER, 0, index, side, 0));
+    int r = talk(nl, filter_message(RTM_DELTFILTER, 0, index, side, RTNL_LINK, 0));
 
     /* INVAL: there is no clsact qdisc. */
     if (r < 0 && r != -NLE_OBJ_NOTFOUND && r != -NLE_NODEV && r != -NLE_INVAL)

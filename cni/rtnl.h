@@ -50,20 +50,31 @@ int rtnl_iface_del(struct rtnl *nl, int index, struct err *err) MUST_CHECK;
 int rtnl_neigh_add(struct rtnl *nl, int index, int family, const void *addr,
                    const uint8_t mac[RTNL_MAC_BYTES], struct err *err) MUST_CHECK;
 
-/* Filters. All of ours have one priority; at most one on each side of an interface. */
+#define RTNL_ADDRESSES_MAX 32
+struct rtnl_address {
+    int family;       /* AF_INET or AF_INET6 */
+    uint8_t addr[16]; /* network order; 4 or 16 bytes */
+};
+/** rtnl_addresses() - those of one interface, at most RTNL_ADDRESSES_MAX. */
+int rtnl_addresses(struct rtnl *nl, int index, struct rtnl_address ret[RTNL_ADDRESSES_MAX],
+                   size_t *ret_n, struct err *err) MUST_CHECK;
+
+/* Filters. All of ours have two priorities, one for each stage; at most one of a stage on each side
+ * of an interface. */
 enum rtnl_side { RTNL_INGRESS, RTNL_EGRESS };
+enum rtnl_stage { RTNL_GUARD, RTNL_LINK }; /* in this order */
 
 /** rtnl_clsact_add() - the qdisc that carries filters; there already: success. */
 int rtnl_clsact_add(struct rtnl *nl, int index, struct err *err) MUST_CHECK;
 /** rtnl_filter_bpf() - run the program behind prog_fd, in direct action, with `classid` as its
  * argument. */
-int rtnl_filter_bpf(struct rtnl *nl, int index, enum rtnl_side side, int prog_fd, uint16_t classid,
-                    struct err *err) MUST_CHECK;
+int rtnl_filter_bpf(struct rtnl *nl, int index, enum rtnl_side side, enum rtnl_stage stage,
+                    int prog_fd, uint16_t classid, struct err *err) MUST_CHECK;
 /** rtnl_filter_redirect() - every frame that arrives at `index` leaves by `to`. `kind`: "matchall"
  * or "u32". */
 int rtnl_filter_redirect(struct rtnl *nl, int index, const char *kind, int to,
                          struct err *err) MUST_CHECK;
-/** rtnl_filter_del() - ours and no other; absent: success. */
+/** rtnl_filter_del() - that of stage RTNL_LINK and no other; absent: success. */
 int rtnl_filter_del(struct rtnl *nl, int index, enum rtnl_side side, struct err *err) MUST_CHECK;
 
 #endif

@@ -228,9 +228,11 @@ static int link_up(struct container *c, struct err *err)
     if (take_address(c, err) < 0)
         return -1;
     const struct vmm_driver *driver = guest_driver(c);
+    struct guest_link_options options = cni_link_options(c->engine->cni);
 
-    if (guest_link_create(c->pod->netns, POD_IFNAME, TAP_NAME, c->jail_uid,
-                          driver && driver->vnet_hdr, &c->guest_link, err) < 0)
+    options.owner_uid = c->jail_uid;
+    options.vnet_hdr = driver && driver->vnet_hdr;
+    if (guest_link_create(c->pod->netns, POD_IFNAME, TAP_NAME, &options, &c->guest_link, err) < 0)
         return -1;
     /* Else the VMM's exit would take the device down itself, and wait 20 ms for the kernel. Where
      * it cannot be set, that is all. */

@@ -48,6 +48,7 @@
 #define IPPROTO_ICMPV6 58
 #define ICMP_ECHO      8
 #define ICMPV6_ECHO    128
+#define ND_ROUTER_ASK  133
 #define ND_ROUTER_AD   134
 #define ND_REDIRECT    137
 #define NEXT_HOP       0
@@ -407,7 +408,14 @@ static __always_inline int not_a_hosts(struct __sk_buff *skb)
         return 1;
     if (skb->protocol != bpf_htons(ETH_P_IPV6) || parse(skb, &f) < 0)
         return 0;
-    return f.proto == IPPROTO_ICMPV6 && (f.icmp == ND_ROUTER_AD || f.icmp == ND_REDIRECT);
+    if (f.proto != IPPROTO_ICMPV6)
+        return 0;
+    if (f.icmp == ND_ROUTER_AD || f.icmp == ND_REDIRECT)
+        return 1;
+    /* No honest stack hides discovery behind other headers, and the guard looks at the first only.
+     */
+    return f.icmp >= ND_ROUTER_ASK && f.icmp <= ND_REDIRECT &&
+           f.l4 != ETH_HLEN + sizeof(struct ip6);
 }
 
 SEC("tc/from_guest")

@@ -223,7 +223,7 @@ __attribute__((unused)) static int pod_teardown(void **state)
 
 __attribute__((unused)) static void guest_up(void)
 {
-    assert_ok(guest_link_create(pod, "eth0", "tap0", 0, false, &link_, err));
+    assert_ok(guest_link_create(pod, "eth0", "tap0", &(struct guest_link_options){0}, &link_, err));
     fake_guest_start(&guest, link_.tap_fd);
 }
 __attribute__((unused)) static void guest_down(void)

@@ -218,8 +218,8 @@ static void test_matchall(void **state)
     }
     /* Not here: then it must say so and leave nothing. */
     assert_int_equal(setenv("UNICRI_GUEST_LINK", "matchall", 1), 0);
-    assert_err(guest_link_create(pod, "eth0", "tap0", 0, false, &l, err), ERR_NOT_FOUND,
-               "matchall");
+    assert_err(guest_link_create(pod, "eth0", "tap0", &(struct guest_link_options){0}, &l, err),
+               ERR_NOT_FOUND, "matchall");
     pod_run("! ip link show dev tap0 2>/dev/null");
     pod_run("test -z \"$(tc filter show dev eth0 ingress)\"");
 }
@@ -231,10 +231,10 @@ static void test_again_and_others(void **state)
     (void)state;
     guest_up();
     /* Somebody holds it. */
-    assert_err(guest_link_create(pod, "eth0", "tap0", 0, false, &l, err), ERR_EXISTS,
-               "tap 'tap0' is held");
-    assert_err(guest_link_create(pod, "eth0", "tap1", 0, false, &l, err), ERR_EXISTS,
-               "by tap 'tap0'");
+    assert_err(guest_link_create(pod, "eth0", "tap0", &(struct guest_link_options){0}, &l, err),
+               ERR_EXISTS, "tap 'tap0' is held");
+    assert_err(guest_link_create(pod, "eth0", "tap1", &(struct guest_link_options){0}, &l, err),
+               ERR_EXISTS, "by tap 'tap0'");
     /* The loser's clean-up leaves the winner alone. */
     assert_ok(guest_link_remove(pod, "eth0", "tap1", err));
     lab_run("busybox ping -c1 -W2 " POD4 " >/dev/null");
@@ -247,18 +247,22 @@ static void test_again_and_others(void **state)
     assert_answer(ask_udp(false, POD4, GUEST_PORT), "hello");
     /* The tap is renamed by a container that may: found and removed by its mark. */
     pod_run("ip link set tap0 down && ip link set tap0 name mine");
-    assert_err(guest_link_create(pod, "eth0", "tap1", 0, false, &l, err), ERR_EXISTS,
-               "by tap 'mine'");
+    assert_err(guest_link_create(pod, "eth0", "tap1", &(struct guest_link_options){0}, &l, err),
+               ERR_EXISTS, "by tap 'mine'");
     guest_down();
     pod_run("! ip link show dev mine 2>/dev/null");
 
-    assert_err(guest_link_create(pod, "eth7", "tap0", 0, false, &l, err), ERR_NOT_FOUND,
-               "no interface 'eth7'");
-    assert_err(guest_link_create("/nowhere", "eth0", "tap0", 0, false, &l, err), ERR_NOT_FOUND,
-               "/nowhere");
-    assert_err(guest_link_create(pod, "eth0", "a/b", 0, false, &l, err), ERR_INVALID, "'a/b'");
-    assert_err(guest_link_create(pod, "eth0", "tap%d", 0, false, &l, err), ERR_INVALID, "'tap%d'");
-    assert_err(guest_link_create(pod, "eth0", "a-name-that-is-too-long", 0, false, &l, err),
+    assert_err(guest_link_create(pod, "eth7", "tap0", &(struct guest_link_options){0}, &l, err),
+               ERR_NOT_FOUND, "no interface 'eth7'");
+    assert_err(
+        guest_link_create("/nowhere", "eth0", "tap0", &(struct guest_link_options){0}, &l, err),
+        ERR_NOT_FOUND, "/nowhere");
+    assert_err(guest_link_create(pod, "eth0", "a/b", &(struct guest_link_options){0}, &l, err),
+               ERR_INVALID, "'a/b'");
+    assert_err(guest_link_create(pod, "eth0", "tap%d", &(struct guest_link_options){0}, &l, err),
+               ERR_INVALID, "'tap%d'");
+    assert_err(guest_link_create(pod, "eth0", "a-name-that-is-too-long",
+                                 &(struct guest_link_options){0}, &l, err),
                ERR_INVALID, "too-long");
     assert_ok(guest_link_remove("/nowhere", "eth0", "tap0", err));
     /* Others' filters stay. */
@@ -296,7 +300,7 @@ static void *pods_thread(void *arg)
         if (netns_create(path, &e) < 0 || (fd = netns_open(path, &e)) < 0 ||
             netns_run(fd, in_pod, (void *)(uintptr_t) "ip link add eth0 type veth peer name p0",
                       &e) < 0 ||
-            guest_link_create(path, "eth0", "tap0", 0, false, &l, &e) < 0 ||
+            guest_link_create(path, "eth0", "tap0", &(struct guest_link_options){0}, &l, &e) < 0 ||
             guest_link_remove(path, "eth0", "tap0", &e) < 0 || netns_remove(path, &e) < 0)
             return xstrdup(e.msg);
         close(l.tap_fd);
@@ -331,7 +335,8 @@ static void test_time(void **state)
     (void)guest_link_probe(NULL);
     for (int i = 0; i < TIMED_ROUNDS; i++) {
         start = clock_mono();
-        assert_ok(guest_link_create(pod, "eth0", "tap0", 0, false, &link_, err));
+        assert_ok(
+            guest_link_create(pod, "eth0", "tap0", &(struct guest_link_options){0}, &link_, err));
         create += clock_mono() - start;
         close(link_.tap_fd);
         start = clock_mono();

@@ -97,7 +97,11 @@ static void test_arp_for_the_peer(void **state)
     (void)state;
     if (!needs_bpf())
         skip();
-    assert_ok(guest_link_create(pod, "eth0", "tap0", 0, false, &link_, err));
+    assert_ok(guest_link_create(pod, "eth0", "tap0", &(struct guest_link_options){0}, &link_, err));
+    assert_int_equal(sscanf(link_.mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &ask[6], &ask[7], &ask[8],
+                            &ask[9], &ask[10], &ask[11]),
+                     6);
+    memcpy(ask + 22, ask + 6, 6);
     assert_int_equal(write(link_.tap_fd, ask, sizeof(ask)), sizeof(ask));
     while (!found && readable(link_.tap_fd, TIMEOUT_MS)) {
         ssize_t n = read(link_.tap_fd, answer, sizeof(answer));
@@ -184,7 +188,7 @@ static void test_real_stack(void **state)
     (void)state;
     if (!needs_bpf())
         skip();
-    assert_ok(guest_link_create(pod, "eth0", "tap0", 0, false, &link_, err));
+    assert_ok(guest_link_create(pod, "eth0", "tap0", &(struct guest_link_options){0}, &link_, err));
     assert_ok(netns_create(guest_ns, err));
     assert_ok(pod_fd = netns_open(guest_ns, err)); /* "inside" is the guest for a moment */
     pump.a = link_.tap_fd;
@@ -222,7 +226,9 @@ static void test_vnet_hdr(void **state)
     struct ifreq req = {0};
 
     (void)state;
-    assert_ok(guest_link_create(pod, "eth0", "tap0", 4711, true, &link_, err));
+    assert_ok(guest_link_create(pod, "eth0", "tap0",
+                                &(struct guest_link_options){.owner_uid = 4711, .vnet_hdr = true},
+                                &link_, err));
     assert_int_equal(ioctl(link_.tap_fd, TUNGETIFF, &req), 0);
     assert_true(req.ifr_flags & IFF_VNET_HDR);
     assert_true(req.ifr_flags & IFF_NO_PI);
@@ -241,7 +247,8 @@ static void test_extreme_mtu(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         pod_run(cases[i].set);
-        assert_ok(guest_link_create(pod, "eth0", "tap0", 0, false, &link_, err));
+        assert_ok(
+            guest_link_create(pod, "eth0", "tap0", &(struct guest_link_options){0}, &link_, err));
         assert_int_equal(link_.mtu, cases[i].mtu);
         assert_ok(guest_link_remove(pod, "eth0", "tap0", err));
         close(link_.tap_fd);

@@ -297,7 +297,8 @@ static void test_time(void **state)
         add += clock_mono() - start;
         cpu_link = cpu_ms();
         start = clock_mono();
-        assert_ok(guest_link_create(p.netns, "eth0", "tap0", 0, false, &g, err));
+        assert_ok(
+            guest_link_create(p.netns, "eth0", "tap0", &(struct guest_link_options){0}, &g, err));
         link += clock_mono() - start;
         close(g.tap_fd);
         cpu -= cpu_ms() - cpu_link;
