@@ -43,7 +43,7 @@ int on_exec(struct call *call, struct err *err)
     if (id_from_proto(q->container_id, "container_id", err) < 0 ||
         argv_from_proto(q->n_cmd, q->cmd, "cmd", &argv, err) < 0 ||
         check_streams(q->tty, q->stdin, q->stdout, q->stderr, err) < 0 ||
-        container_exec_check(call->daemon->engine, q->container_id, err) < 0)
+        container_exec_check(call->daemon->engine, q->container_id, argv, err) < 0)
         return -1;
 
     struct stream_request *request = request_new(STREAM_EXEC, q->container_id);

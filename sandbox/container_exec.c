@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* container_exec - ExecSync: a command in a running container, its output and its end. */
-#include "sandbox/runtime.h"
+#include "sandbox/guest_debug.h"
 
 void exec_result_done(struct exec_result *result)
 {
@@ -19,12 +19,8 @@ int container_exec_sync(struct engine *engine, const char *id, char *const *argv
         return err_set(err, ERR_NOT_FOUND, "container '%s': no such container", id);
     if (!argv || !argv[0])
         return err_set(err, ERR_INVALID, "exec in container '%s': no command", id);
-    if (!c->runtime->exec)
-        return err_set(err, ERR_UNSUPPORTED,
-                       "container '%s' is a unikernel: it has no processes to add one to; use its "
-                       "log, an HTTP or TCP probe, or a "
-                       "side container",
-                       id);
+    if (c->runtime == &runtime_unikernel && guest_exec_check(c, argv, err) < 0)
+        return -1;
     if (state != CONTAINER_RUNNING && state != CONTAINER_STOPPING)
         return err_set(err, ERR_STATE, "container '%s' is %s, not RUNNING", id,
                        state_name(&container_states, state));

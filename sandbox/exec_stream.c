@@ -19,6 +19,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "sandbox/guest_debug.h"
 #include "sandbox/handlers.h"
 #include "sandbox/oci_spec.h"
 #include "sandbox/runtime.h"
@@ -36,6 +37,7 @@ struct exec_stream {
     char name[sizeof("exec-") + NAME_DIGITS];
     char *dir, *process, *pid, *status, *log, *cgroup; /* owned */
     struct pidref child;                               /* unicri-exec */
+    struct guest_debug *debug; /* of a unikernel, owned: then none of the others */
 };
 
 /* Descriptors of both sides while a command is being started. */
@@ -269,6 +271,62 @@ static int start(struct exec_stream *e, char *const *argv, const struct exec_str
     return 0;
 }
 
+/* --------------------------------------------------------------- a unikernel's */
+
+static int make_terminal(struct ends *ends, int *ret, struct err *err)
+{
+    autofd int ours = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    char name[64];
+
+    if (ours < 0 || grantpt(ours) < 0 || unlockpt(ours) < 0 ||
+        ptsname_r(ours, name, sizeof(name)) != 0 ||
+        (ends->theirs[0] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0)
+        return err_sys(err, "make a terminal");
+    *ret = TAKE_FD(ours);
+    return 0;
+}
+
+static int debug_start(struct container *c, char *const *argv, const struct exec_streams *want,
+                       deadline_t deadline, struct exec_run *ret, struct err *err)
+{
+    CLEANUP(ends_done) struct ends ends = {{-1, -1, -1}, {-1, -1, -1}, -1};
+    struct guest_debug_ends fds = {.tty = want->tty, .in = want->in};
+    autofree struct guest_debug *debug = XNEW(struct guest_debug);
+    autofd int terminal = -1;
+
+    if (want->tty ? make_terminal(&ends, &terminal, err) < 0
+                  : (want->in && make_pipe(&ends, 0, err) < 0) ||
+                        (want->out && make_pipe(&ends, 1, err) < 0) ||
+                        (want->errout && make_pipe(&ends, 2, err) < 0))
+        return -1;
+    for (int i = 0; i < 3; i++)
+        fds.fds[i] = ends.theirs[want->tty ? 0 : i];
+    if (guest_debug_start(c, argv, &fds, deadline, debug, err) < 0)
+        return -1;
+
+    struct exec_stream *e = XNEW(struct exec_stream);
+
+    e->c = container_ref(c);
+    e->debug = TAKE_PTR(debug);
+    *ret = (struct exec_run){.in = terminal >= 0 ? terminal : TAKE_FD(ends.ours[0]),
+                             .out = terminal >= 0 ? terminal : TAKE_FD(ends.ours[1]),
+                             .errout = TAKE_FD(ends.ours[2]),
+                             .ended = e->debug->child.fd,
+                             .exec = e};
+    (void)TAKE_FD(terminal);
+    return 0;
+}
+
+static int debug_end(struct exec_stream *e, bool kill, int *ret_code, struct err *err)
+{
+    int rc = guest_debug_end(e->c, e->debug, kill, ret_code, err);
+
+    container_unref(e->c);
+    free(e->debug);
+    free(e);
+    return rc;
+}
+
 /* ------------------------------------------------------------------------- end */
 
 /* The last message in the runtime's log. */
@@ -344,6 +402,8 @@ int container_exec_end(struct exec_stream *e, bool kill, int *ret_code, struct e
     struct child_status status;
     int rc;
 
+    if (e->debug)
+        return debug_end(e, kill, ret_code, err);
     if (kill)
         kill_all(e);
     rc = child_wait(&e->child, deadline_in(DRAIN_DEADLINE), &status, err);
@@ -354,18 +414,17 @@ int container_exec_end(struct exec_stream *e, bool kill, int *ret_code, struct e
     return rc;
 }
 
-int container_exec_check(struct engine *engine, const char *id, struct err *err)
+/* ------------------------------------------------------------------ the facade */
+
+int container_exec_check(struct engine *engine, const char *id, char *const *argv, struct err *err)
 {
     autocontainer *c = container_find(engine, id);
     enum container_state state = c ? container_state(c) : CONTAINER_CREATING;
 
     if (state == CONTAINER_CREATING)
         return err_set(err, ERR_NOT_FOUND, "container '%s': no such container", id);
-    if (!c->runtime->exec)
-        return err_set(err, ERR_UNSUPPORTED,
-                       "container '%s' is a unikernel: it has no processes to add one to; attach "
-                       "to its console, read its log, forward a port, or use a side container",
-                       id);
+    if (c->runtime == &runtime_unikernel && guest_exec_check(c, argv, err) < 0)
+        return -1;
     if (state != CONTAINER_RUNNING && state != CONTAINER_STOPPING)
         return err_set(err, ERR_STATE, "container '%s' is %s, not RUNNING", id,
                        state_name(&container_states, state));
@@ -380,10 +439,12 @@ int container_exec_start(struct engine *engine, const char *id, char *const *arg
     struct err why = ERR_INIT, more = ERR_INIT;
     int code;
 
-    if (container_exec_check(engine, id, err) < 0)
+    if (container_exec_check(engine, id, argv, err) < 0)
         return -1;
     if (!c || !argv || !argv[0])
         return err_set(err, ERR_INVALID, "exec in container '%s': no command", id);
+    if (c->runtime == &runtime_unikernel)
+        return debug_start(c, argv, streams, deadline, ret, err);
 
     struct exec_stream *e = exec_new(c);
 

@@ -7,12 +7,13 @@
 #include "base/json.h"
 #include "base/strbuf.h"
 #include "sandbox/engine.h"
+#include "sandbox/guest_debug.h"
 #include "sandbox/userns_probe.h"
 
 #define HANDLERS_MAX            64
 #define HANDLER_ANNOTATIONS_MAX 64
 
-static const char *const known_keys[] = {"kind", "program", "pod_annotations"};
+static const char *const known_keys[] = {"kind", "program", "pod_annotations", "debug"};
 
 char *program_find(const char *name)
 {
@@ -91,6 +92,7 @@ static int read_one(struct handlers *hs, const char *name, const json_t *table, 
         json_opt_string(table, "program", &program, err) < 0 ||
         json_opt_strv(table, "pod_annotations", HANDLER_ANNOTATIONS_MAX, &h->pod_annotations, err) <
             0 ||
+        debug_allowed_parse(json_object_get(table, "debug"), &h->debug, err) < 0 ||
         set_kind(h, kind, err) < 0)
         return -1;
     h->program = program_find(program && *program ? program : "runc");
@@ -120,7 +122,8 @@ static int set_default(struct handlers *hs, const char *name, struct err *err)
                            .kind = xstrdup(h->kind),
                            .type = h->type,
                            .program = xstrdup(h->program),
-                           .pod_annotations = strv_dup(h->pod_annotations)};
+                           .pod_annotations = strv_dup(h->pod_annotations),
+                           .debug = h->debug};
 
     hs->v = xrealloc_array(hs->v, hs->n + 1, sizeof(*hs->v));
     memmove(hs->v + 1, hs->v, hs->n * sizeof(*hs->v));

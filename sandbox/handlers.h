@@ -19,6 +19,7 @@ struct handler {
     enum handler_kind type;
     char *program;          /* of the OCI runtime, absolute; "" when this host has none */
     char **pod_annotations; /* keys that may speak for the image */
+    unsigned debug;         /* commands that may look into its guests: see guest_debug.h */
 };
 
 struct handlers {

@@ -18,7 +18,9 @@ const struct option sandbox_options[] = {
         "a driver's name or a handler's"),
     OPT("handlers", TABLES, handlers, NULL, 0, 0,
         "[handlers.NAME]: kind = \"runc\" | \"auto\" | a driver's name; program = the OCI runtime; "
-        "pod_annotations = annotations of a pod that may speak for its image"),
+        "pod_annotations = annotations of a pod that may speak for its image; "
+        "debug = true or a list of \"console\", \"regs\", \"pcap\": what an exec of "
+        "unicri:COMMAND may do to a unikernel (none without)"),
     OPT("runtime.cgroup_root", STRING, cgroup_root, "/unicri", 0, 0,
         "parent of the control groups of pods whose client names none"),
     OPT("runtime.cgroup_driver", STRING, cgroup_driver, "cgroupfs", 0, 0,

@@ -16,6 +16,7 @@
 #include "base/fs.h"
 #include "base/strbuf.h"
 #include "sandbox/cdi.h"
+#include "sandbox/guest_debug.h"
 #include "sandbox/guest_run.h"
 #include "sandbox/handlers.h"
 
@@ -492,6 +493,7 @@ const struct runtime_ops runtime_unikernel = {
     .started = guest_started,
     .stop = stop,
     .update = update,
+    .exec = guest_exec_sync,
     .cleanup = cleanup,
     .explain = explain,
 };

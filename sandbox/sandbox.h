@@ -197,8 +197,8 @@ struct exec_result {
 };
 void exec_result_done(struct exec_result *result);
 /** container_exec_sync() - run argv in a running container; timeout 0 = none. At the timeout the
- * whole process tree of the exec is killed and the error is DEADLINE. UNSUPPORTED for a unikernel,
- * saying what to do instead. */
+ * whole process tree of the exec is killed and the error is DEADLINE. Of a unikernel: as
+ * container_exec_check(). */
 int container_exec_sync(struct engine *engine, const char *id, char *const *argv, nsec_t timeout,
                         const struct caller *caller, struct exec_result *ret,
                         struct err *err) MUST_CHECK;
@@ -217,9 +217,11 @@ struct exec_run {
     int ended;           /* readable once the command has ended; belongs to `exec` */
     struct exec_stream *exec;
 };
-/** container_exec_check() - can a command be run in it now? Errors: NOT_FOUND, STATE, UNSUPPORTED
- * (a unikernel) saying what to do instead. Thread: any; does not block. */
-int container_exec_check(struct engine *engine, const char *id, struct err *err) MUST_CHECK;
+/** container_exec_check() - can argv be run in it now? In a unikernel that is "unicri:COMMAND", as
+ * far as its handler allows it. Errors: NOT_FOUND, STATE, DENIED (the handler), UNSUPPORTED (a
+ * unikernel) saying what to do instead. Thread: any; does not block. */
+int container_exec_check(struct engine *engine, const char *id, char *const *argv,
+                         struct err *err) MUST_CHECK;
 /** container_exec_start() - start argv. It blocks until the runtime has been started and, with a
  * terminal, until that has come. The caller ends it with container_exec_end(). */
 int container_exec_start(struct engine *engine, const char *id, char *const *argv,

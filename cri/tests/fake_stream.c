@@ -5,9 +5,9 @@
 
 #include "sandbox/sandbox.h"
 
-int container_exec_check(struct engine *engine, const char *id, struct err *err)
+int container_exec_check(struct engine *engine, const char *id, char *const *argv, struct err *err)
 {
-    (void)engine;
+    (void)engine, (void)argv;
     if (strcmp(id, "e") == 0)
         return err_set(err, ERR_UNSUPPORTED, "container '%s' is a unikernel", id);
     return strcmp(id, "c") == 0 ? 0 : err_set(err, ERR_NOT_FOUND, "container '%s'", id);
