@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fs_walk - private to fs_tree.c and fs_usage.c: going down into and up out of directories that
- * hostile programs made and may be changing now.
+ * fs_walk - for what has to see each file of a tree (fs_tree.c, fs_usage.c, a guest's volumes):
+ * going down into and up out of directories that hostile programs made and may be changing now.
  *
  * One descriptor is open at a time: the way up is "..", and where it leads is compared with what
  * was there on the way down. So neither depth nor width costs descriptors or stack; links are never

@@ -57,6 +57,7 @@ struct family {
     unsigned roots;        /* bit (1 << enum vmm_root): how it can get its root */
     unsigned volumes;      /* bit (1 << enum vmm_volumes) */
     const char *disk_kind; /* the file system it mounts best; NULL: no disks of ours */
+    bool one_segment;      /* reads its initrd to the first trailer, and no compressed one */
     struct family_port debug_port;  /* all 0: the usual one */
     const struct family_told *told; /* what the values mean that it writes there; ends with reason
                                        NULL. NULL: its exit status */
@@ -128,7 +129,7 @@ int kernel_fits(const struct guest *guest, unsigned kinds, const char *vmm,
 /** kernel_kind_name() - "a PVH kernel" and so on; static. */
 const char *kernel_kind_name(const struct guest *guest);
 
-/* ---- storage.c: vmm_storage_choose() */
+/* ---- storage.c: vmm_storage_choose(); initrd.c: vmm_initrd_write() */
 
 /* ---- jail.c */
 

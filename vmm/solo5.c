@@ -396,6 +396,7 @@ const struct vmm_driver vmm_tender_spt = {
     .unavailable = spt_unavailable,
     .accepts = spt_accepts,
     .plan = spt_plan,
+    .can = VMM_CAN_NET | VMM_CAN_BLOCK,
     .stop = VMM_STOP_SIGTERM,
     .explain = spt_explain,
 };
@@ -404,6 +405,7 @@ const struct vmm_driver vmm_tender_hvt = {
     .unavailable = hvt_unavailable,
     .accepts = hvt_accepts,
     .plan = hvt_plan,
+    .can = VMM_CAN_NET | VMM_CAN_BLOCK,
     .stop = VMM_STOP_SIGTERM,
     .explain = hvt_explain,
 };

@@ -161,8 +161,18 @@ struct vmm_storage {
 struct vmm_volume {
     const char *path; /* in the guest */
     bool directory, readonly;
-    bool block; /* a raw block device */
+    bool optional; /* a kubelet's own: where a guest can take no volumes, it is left out */
+    bool scratch;  /* writable, and a copy will do: nobody else has to see what is written */
 };
+
+/* A tree of the node that is to be copied into a guest: a directory with all below it, or a file.
+ */
+struct vmm_tree {
+    const char *path; /* in the guest */
+    int fd;           /* O_PATH will do */
+};
+#define VMM_VOLUMES_MAX_BYTES (UINT64_C(64) << 20) /* of all trees of a guest */
+#define VMM_VOLUMES_MAX_FILES 65536
 
 /* What is to be run. All borrowed; descriptors stay the caller's. */
 struct vmm_spec {
@@ -340,11 +350,23 @@ const char *const *vmm_driver_names(void);
 /** vmm_driver_unavailable() - for `unicri check` and Status: NULL or why (owned). */
 char *vmm_driver_unavailable(struct vmm *vmm, const char *name);
 /** vmm_storage_choose() - by what the driver can, what the family knows and what the container
- * asks for. Nothing is dropped: what cannot be given is refused.
- * Errors: UNSUPPORTED naming the volume or root and what to change. Memory only. */
+ * asks for: one way for all volumes. Nothing is dropped but what is `optional`, when ret->volumes
+ * is NONE: what cannot be given is refused. Errors: UNSUPPORTED naming the volume or root and what
+ * to change. Memory only. */
 int vmm_storage_choose(const struct vmm_handler *handler, const struct guest *guest,
                        const struct vmm_volume *volumes, size_t n_volumes, bool rootfs_readonly,
                        struct vmm_storage *ret, struct err *err) MUST_CHECK;
+/**
+ * vmm_initrd_write() - what a guest with VMM_VOLUMES_CPIO boots with: the image's initrd (-1: none)
+ * and the trees, in a form that the guest's family reads.
+ * @out_fd: an empty file, open for reading and writing.
+ * Trees may change meanwhile; no link in them is followed. The whole is a copy: what changes later
+ * on either side stays there. Blocks.
+ * Errors: EXHAUSTED (the limits above, the disk), UNSUPPORTED (sockets, pipes, devices, mounts
+ * inside; an initrd that volumes cannot be put into), INVALID (path), all naming the volume.
+ */
+int vmm_initrd_write(const struct guest *guest, int initrd_fd, const struct vmm_tree *trees,
+                     size_t n, int out_fd, struct err *err) MUST_CHECK;
 /** vmm_plan() - the handler's driver writes the plan, with jail and memory filled in; *ret is to be
  * ended with vmm_plan_done(). */
 int vmm_plan(const struct vmm_handler *handler, const struct vmm_spec *spec, uint32_t jail_uid,
