@@ -18,12 +18,11 @@
 #include "sandbox/cdi.h"
 #include "sandbox/guest_debug.h"
 #include "sandbox/guest_run.h"
+#include "sandbox/guest_storage.h"
 #include "sandbox/handlers.h"
 
 #define TAP_NAME           "tap0"
 #define GUEST_LINK_TIMEOUT (5 * NSEC_PER_SEC)
-#define BLOCK_FILE         "block"
-#define COPY_CHUNK_BYTES   (64 * 1024 * 1024)
 
 static size_t count_devices(const struct guest *guest, enum guest_device_type type)
 {
@@ -48,14 +47,9 @@ static bool has_net(const struct container *c)
     return c->guest->solo5 ? count_devices(c->guest, GUEST_NET) > 0 : *c->pod->netns != '\0';
 }
 
-static bool has_block(const struct container *c)
-{
-    return *c->guest->block && (!c->guest->solo5 || count_devices(c->guest, GUEST_BLOCK) > 0);
-}
-
 /* ---------------------------------------------------------------------- create */
 
-static int check_no_devices(const struct container_spec *spec, struct err *err)
+static int check_no_cdi(const struct container_spec *spec, struct err *err)
 {
     autostrv char **cdi = NULL;
 
@@ -64,8 +58,6 @@ static int check_no_devices(const struct container_spec *spec, struct err *err)
     if (cdi)
         return err_set(err, ERR_UNSUPPORTED,
                        "CDI device '%s': a unikernel cannot be given devices of the node", cdi[0]);
-    if (spec->n_devices)
-        return err_set(err, ERR_UNSUPPORTED, "a unikernel cannot be given devices of the node");
     return 0;
 }
 
@@ -73,16 +65,10 @@ static int check_request(const struct container *c, struct err *err)
 {
     const struct container_spec *spec = c->spec;
 
-    if (check_no_devices(spec, err) < 0)
+    if (check_no_cdi(spec, err) < 0)
         return -1;
     if (spec->privileged)
         return err_set(err, ERR_INVALID, "a unikernel cannot be privileged");
-    for (size_t i = 0; i < spec->n_mounts; i++)
-        if (*spec->mounts[i].image)
-            return err_set(err, ERR_UNSUPPORTED,
-                           "mount '%s': a unikernel cannot be given an image volume; put its files "
-                           "into the guest's own image",
-                           spec->mounts[i].container_path);
     if (spec->ns.pid == NS_TARGET)
         return err_set(err, ERR_INVALID,
                        "a unikernel has no processes to share with container '%s'",
@@ -105,23 +91,7 @@ static int check_devices(const struct container *c, struct err *err)
         return err_set(
             err, ERR_INVALID,
             "a unikernel with a network device cannot use the node's network (hostNetwork)");
-    if (count_devices(guest, GUEST_BLOCK) > 1)
-        return err_set(err, ERR_UNSUPPORTED,
-                       "the guest declares %zu block devices; one is supported",
-                       count_devices(guest, GUEST_BLOCK));
-    if (count_devices(guest, GUEST_BLOCK) && !*guest->block)
-        return err_set(err, ERR_INVALID,
-                       "the guest declares block device '%s', but the image names no file for it",
-                       device_name(guest, GUEST_BLOCK));
     return 0;
-}
-
-static int open_image_file(struct container *c, const char *what, const char *path, struct err *err)
-{
-    const struct image *image = container_image(c, err);
-    int fd = image ? image_open_file(c->engine->images, image, path, err) : -1;
-
-    return fd < 0 ? err_wrap(err, "%s '%s' of image '%s'", what, path, c->image_ref) : fd;
 }
 
 static int check(struct container *c, struct err *err)
@@ -134,46 +104,12 @@ static int check(struct container *c, struct err *err)
     if (check_request(c, err) < 0 || check_devices(c, err) < 0 ||
         container_env(c->spec, &c->image->config, &env, err) < 0)
         return -1;
-    if (*c->guest->block) {
-        autofd int fd = open_image_file(c, "block device", c->guest->block, err);
-
-        if (fd < 0)
-            return -1;
-    }
-    if (*c->guest->initrd) {
-        autofd int fd = open_image_file(c, "initrd", c->guest->initrd, err);
-
-        if (fd < 0)
-            return -1;
-    }
-    return 0;
+    return guest_storage_check(c, err);
 }
 
 static int rootfs(struct container *c, struct err *err)
 {
     return rootfs_hold(c->engine->images, c->image, c->rootfs_dir, err);
-}
-
-/* The guest's disk: a private copy, shared with the image's file where the filesystem can. */
-static int copy_block(struct container *c, struct err *err)
-{
-    autofree char *path = path_join(c->rootfs_dir, BLOCK_FILE);
-    autofd int in = open_image_file(c, "block device", c->guest->block, err);
-    autofd int out = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    ssize_t n;
-
-    if (in < 0)
-        return -1;
-    if (out < 0)
-        return err_sys(err, "create '%s'", path);
-    while ((n = copy_file_range(in, NULL, out, NULL, COPY_CHUNK_BYTES, 0)) > 0)
-        ;
-    return n < 0 ? err_sys(err, "copy '%s' of image '%s'", c->guest->block, c->image_ref) : 0;
-}
-
-static int bundle(struct container *c, struct err *err)
-{
-    return has_block(c) ? copy_block(c, err) : 0;
 }
 
 /* ------------------------------------------------------------------------ link */
@@ -188,7 +124,7 @@ static int have_guest(struct container *c, struct err *err)
     if (!c->guest)
         return err_set(err, ERR_STATE, "image '%s' declares no unikernel any more", c->image_ref);
 
-    autofd int kernel = open_image_file(c, "kernel", c->guest->binary, err);
+    autofd int kernel = guest_open_image(c, "kernel", c->guest->binary, err);
 
     return kernel < 0 ? -1 : guest_probe_kernel(c->guest, kernel, err);
 }
@@ -386,32 +322,20 @@ static int plan_and_put(struct container *c, const struct vmm_spec *spec, struct
     return rc;
 }
 
-static int open_block(struct container *c, struct vmm_block *ret, struct err *err)
-{
-    autofree char *path = path_join(c->rootfs_dir, BLOCK_FILE);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-
-    if (fd < 0)
-        return err_sys(err, "open '%s'", path);
-    *ret = (struct vmm_block){.device = device_name(c->guest, GUEST_BLOCK), .fd = fd};
-    return fd;
-}
-
 static int launch(struct container *c, struct monitor_plan *m, struct err *err)
 {
     const struct image *image = container_image(c, err);
     autofree struct cni_result *network = XNEW(struct cni_result);
     const struct vmm_driver *driver = guest_driver(c);
-    autofd int kernel = -1, initrd = -1, disk = -1, control = -1, record = -1;
+    autofd int kernel = -1, control = -1, record = -1;
     autostrv char **args = NULL, **env = NULL;
+    autoguest_storage storage = GUEST_STORAGE_INIT;
     struct vmm_net net;
-    struct vmm_block block;
 
     if (!image || have_guest(c, err) < 0 || container_env(c->spec, &image->config, &env, err) < 0)
         return -1;
-    if ((kernel = open_image_file(c, "kernel", c->guest->binary, err)) < 0 ||
-        (*c->guest->initrd && (initrd = open_image_file(c, "initrd", c->guest->initrd, err)) < 0) ||
-        (has_block(c) && (disk = open_block(c, &block, err)) < 0))
+    if ((kernel = guest_open_image(c, "kernel", c->guest->binary, err)) < 0 ||
+        guest_storage_open(c, &storage, err) < 0)
         return -1;
     if (driver && driver->control == VMM_CONTROL_LISTENER && (control = guest_listen(c, err)) < 0)
         return -1;
@@ -428,7 +352,7 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
         .id = c->id,
         .guest = c->guest,
         .kernel_fd = kernel,
-        .initrd_fd = initrd,
+        .initrd_fd = storage.initrd,
         .args = args,
         .env = env,
         .memory_limit =
@@ -436,8 +360,9 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
         .cpus = guest_cpus(&c->resources->r),
         .nets = &net,
         .n_nets = has_net(c),
-        .blocks = &block,
-        .n_blocks = disk >= 0,
+        .blocks = storage.blocks,
+        .n_blocks = storage.n_blocks,
+        .storage = &storage.how,
         .control_fd = control,
         .record_fd = record,
     };
@@ -486,7 +411,7 @@ static bool stop(struct container *c, deadline_t deadline, struct err *err)
 const struct runtime_ops runtime_unikernel = {
     .check = check,
     .rootfs = rootfs,
-    .bundle = bundle,
+    .bundle = guest_storage_make,
     .link = link_up,
     .unlink = link_down,
     .launch = launch,
