@@ -5,6 +5,8 @@
  */
 #include "cni/tests/guest_pod.h"
 
+#include <netinet/ether.h>
+
 /* Fragments follow their first one; pings are the guest's. A superframe of the node reaches the
  * guest in pieces. */
 static void test_fragments_and_pings(void **state)
@@ -98,9 +100,7 @@ static void test_arp_for_the_peer(void **state)
     if (!needs_bpf())
         skip();
     assert_ok(guest_link_create(pod, "eth0", "tap0", &(struct guest_link_options){0}, &link_, err));
-    assert_int_equal(sscanf(link_.mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &ask[6], &ask[7], &ask[8],
-                            &ask[9], &ask[10], &ask[11]),
-                     6);
+    assert_non_null(ether_aton_r(link_.mac, (void *)(ask + 6)));
     memcpy(ask + 22, ask + 6, 6);
     assert_int_equal(write(link_.tap_fd, ask, sizeof(ask)), sizeof(ask));
     while (!found && readable(link_.tap_fd, TIMEOUT_MS)) {

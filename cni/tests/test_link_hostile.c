@@ -10,6 +10,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <netinet/ether.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -32,16 +33,6 @@ static int pod_fd = -1, node = -1;
 static struct guest_link link_;
 
 static uint8_t mac[ETH_ALEN]; /* the guest's */
-
-static void honest_mac(void)
-{
-    unsigned m[ETH_ALEN];
-
-    assert_int_equal(
-        sscanf(link_.mac, "%x:%x:%x:%x:%x:%x", &m[0], &m[1], &m[2], &m[3], &m[4], &m[5]), ETH_ALEN);
-    for (int i = 0; i < ETH_ALEN; i++)
-        mac[i] = (uint8_t)m[i];
-}
 
 static int pod_shell(void *arg, struct err *err)
 {
@@ -66,7 +57,7 @@ static int setup_with(struct guest_link_options options)
                                             "/24 dev eth0; ip addr add " POD6 "/64 dev eth0 nodad",
                         err));
     assert_ok(guest_link_create(pod, "eth0", "tap0", &options, &link_, err));
-    honest_mac();
+    assert_non_null(ether_aton_r(link_.mac, (void *)mac));
     node = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
     to.sll_ifindex = (int)if_nametoindex("veth0");
     assert_true(node >= 0 && bind(node, (void *)&to, sizeof(to)) == 0);
