@@ -156,7 +156,7 @@ Runtime__V1__ContainerStatus *container_status_to_proto(struct arena *arena,
     new->resources->linux = proto_resources(arena, view->resources);
     if (view->user >= 0)
         new->user = user(arena, view);
-    new->stop_signal = (Runtime__V1__Signal)spec->stop_signal;
+    new->stop_signal = (Runtime__V1__Signal)view->stop_signal;
     return new;
 }
 

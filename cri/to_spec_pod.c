@@ -97,6 +97,23 @@ static int ports(size_t n, Runtime__V1__PortMapping **protos, struct pod_spec *s
     return 0;
 }
 
+/* Names are kept with dots between their parts, as sysctl(8) has it: the first separator decides,
+ * and "net/ipv4/conf/eth0.1/forwarding" is "net.ipv4.conf.eth0/1.forwarding". */
+static int sysctl_names(struct kvs *sysctls, struct err *err)
+{
+    for (size_t i = 0; i < sysctls->n; i++) {
+        char *name = sysctls->v[i].key;
+
+        if (name[strcspn(name, "./")] == '/')
+            for (char *p = name; *p; p++)
+                *p = (char)(*p == '/' ? '.' : *p == '.' ? '/' : *p);
+        for (size_t j = 0; j < i; j++)
+            if (str_eq(sysctls->v[j].key, name))
+                return err_set(err, ERR_INVALID, "sysctl '%s': is there twice", name);
+    }
+    return 0;
+}
+
 /* Which namespace of the pod a sysctl belongs to; the host's own ones are never written. */
 static int sysctl_ok(const char *name, const char *value, const struct ns_options *ns,
                      struct err *err)
@@ -106,7 +123,7 @@ static int sysctl_ok(const char *name, const char *value, const struct ns_option
                str_eq(name, "kernel.sem") || str_has_prefix(name, "fs.mqueue.");
 
     for (const char *p = name; *p; p++)
-        if (!isalnum((unsigned char)*p) && !(strchr("._-", *p) && p[1] != '.'))
+        if (!isalnum((unsigned char)*p) && !(strchr(net ? "._-/" : "._-", *p) && p[1] != '.'))
             return err_set(err, ERR_INVALID, "sysctl '%s': not a name", name);
     if (!net && !ipc)
         return err_set(err, ERR_INVALID, "sysctl '%s': belongs to the host, not to a pod", name);
@@ -156,6 +173,8 @@ static int linux_config(const Runtime__V1__LinuxPodSandboxConfig *proto, struct 
         spec_map(proto->n_sysctls, MAP(proto->sysctls), "config.linux.sysctls", &spec->sysctls,
                  err) < 0)
         return -1;
+    if (sysctl_names(&spec->sysctls, err) < 0)
+        return err_wrap(err, "config.linux.sysctls");
     for (size_t i = 0; i < spec->sysctls.n; i++)
         if (sysctl_ok(spec->sysctls.v[i].key, spec->sysctls.v[i].value, &spec->ns, err) < 0)
             return err_wrap(err, "config.linux.sysctls");

@@ -219,6 +219,8 @@ void container_set_exited(struct container *c, nsec_t finished_at, int exit_code
 static void view_fill(struct container *c, struct container_view *ret)
 {
     *ret = (struct container_view){
+        .stop_signal =
+            c->spec->stop_signal ? c->spec->stop_signal : container_signal_to_cri(c->stop_signal),
         .state = (enum container_state)c->state,
         .created_at = c->created_at,
         .started_at = c->started_at,

@@ -114,6 +114,8 @@ void container_reap_later(struct container *c);
 /** container_remove_work() - the caller holds the container's job. */
 int container_remove_work(struct container *c, struct err *err) MUST_CHECK;
 
+/** container_signal_to_cri() - a signal of this kernel as the CRI's Signal; 0: the API has none. */
+int container_signal_to_cri(int number);
 /** container_signal_number() - the CRI's Signal, or the image's name ("SIGTERM", "15",
  * "SIGRTMIN+3"). Errors: INVALID. */
 int container_signal_number(int cri_signal, const char *image_signal, int *ret,

@@ -79,7 +79,7 @@ int oci_process(const struct oci_input *in, json_t **ret, struct err *err)
     json_put(o, "user", user_json(in->user));
     json_put_string(o, "cwd", in->cwd);
     json_put(o, "capabilities", caps_json(in->caps, in->ambient));
-    json_put_bool(o, "noNewPrivileges", in->spec->no_new_privs && !in->spec->privileged);
+    json_put_bool(o, "noNewPrivileges", in->spec->no_new_privs);
     json_put(o, "oomScoreAdj", json_integer(in->oom_score_adj));
     json_put_string(o, "apparmorProfile", in->apparmor);
     json_put_string(o, "selinuxLabel", in->selinux);

@@ -358,9 +358,10 @@ int pod_sysctl_check(const struct pod_spec *spec, const char *name, const char *
 
     for (size_t i = 0; i < ARRAY_SIZE(ipc_names); i++)
         ipc = ipc || str_eq(name, ipc_names[i]);
-    if (strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+    /* a '/' stands for the dot in an interface's name: netns_sysctl() */
+    if (strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") !=
             strlen(name) ||
-        strstr(name, "..") || strlen(name) > 255)
+        (!net && strchr(name, '/')) || strstr(name, "..") || strlen(name) > 255)
         return err_set(err, ERR_INVALID, "sysctl '%s': not a name", name);
     for (const char *p = value; *p; p++)
         if ((unsigned char)*p < ' ' && *p != '\t')

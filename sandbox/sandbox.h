@@ -148,6 +148,7 @@ struct container_view {
     char log_path[512];    /* absolute, "" without log */
     const char *runtime;   /* "runc" or a driver's name */
     int32_t pid;           /* of the workload, 0 when it does not run */
+    int stop_signal;       /* that stops it, whoever chose it: the CRI's Signal */
     int64_t user, group;   /* as resolved; -1 where it has no meaning */
     const int64_t *groups; /* supplementary, as resolved */
     size_t n_groups;

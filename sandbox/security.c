@@ -3,6 +3,7 @@
 #include "sandbox/security.h"
 
 #include <string.h>
+#include <strings.h>
 #include <sys/prctl.h>
 
 #include "base/fs.h"
@@ -59,17 +60,17 @@ static const char *const defaults[] = {
 
 static int number_of(const char *name, struct err *err)
 {
-    const char *plain = str_has_prefix(name, "CAP_") ? name + 4 : name;
+    const char *plain = strncasecmp(name, "CAP_", 4) == 0 ? name + 4 : name;
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (str_eq(plain, names[i]))
+        if (strcasecmp(plain, names[i]) == 0)
             return (int)i;
     return err_set(err, ERR_INVALID, "capability '%s': unknown", name);
 }
 
 static bool is_all(const char *name)
 {
-    return str_eq(name, "ALL") || str_eq(name, "CAP_ALL");
+    return strcasecmp(name, "ALL") == 0 || strcasecmp(name, "CAP_ALL") == 0;
 }
 
 /* A container cannot have what its runtime's parent, this daemon, lacks. */
@@ -109,10 +110,11 @@ static char **names_of(uint64_t set)
  * drop X all but X. */
 int capability_names(const struct container_spec *spec, char ***ret, struct err *err)
 {
-    bool add_all = spec->add_caps && (strv_contains(spec->add_caps, "ALL") ||
-                                      strv_contains(spec->add_caps, "CAP_ALL"));
+    bool add_all = false;
     uint64_t set = 0;
 
+    for (char *const *c = spec->add_caps; c && *c; c++)
+        add_all = add_all || is_all(*c);
     for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
         set |= UINT64_C(1) << number_of(defaults[i], NULL);
     if (apply(&set, add_all ? spec->add_caps : spec->drop_caps, add_all, err) < 0 ||

@@ -40,6 +40,17 @@ static int number_of_cri(int signal)
     return RT_MAX - (CRI_SIGNAL_LAST - signal);
 }
 
+int container_signal_to_cri(int number)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+        if (table[i].number == number)
+            return (int)i + 1;
+    for (int signal = CRI_RTMIN; signal <= CRI_SIGNAL_LAST; signal++)
+        if (number_of_cri(signal) == number)
+            return signal;
+    return 0;
+}
+
 /* "RTMIN", "RTMIN+3", "RTMAX-2". Returns: 0 when it is none. */
 static int number_of_rt(const char *name)
 {

@@ -84,6 +84,12 @@ static void signals(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         assert_ok(container_signal_number(cases[i].cri, cases[i].image, &n, &err), err);
+        if (n) { /* aliases have the first name of their number */
+            int again = 0;
+
+            assert_ok(container_signal_number(container_signal_to_cri(n), "", &again, &err), err);
+            assert_int_equal(again, n);
+        }
         assert_int_equal(n, cases[i].number);
     }
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
