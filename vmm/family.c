@@ -23,14 +23,16 @@
  * MirageOS splits at blanks, knows double quotes, and a backslash before a quote or a backslash
  * within them. An option is quoted behind its '=', the way its users write it: --hello="a b".
  */
+#define MIRAGE_SPECIAL " \t\n\v\f\r\"\\"
+
 static char *mirage_quote(const char *arg)
 {
     autostrbuf out = STRBUF_INIT;
     const char *value = arg, *equals = arg[0] == '-' ? strchr(arg, '=') : NULL;
 
-    if (*arg && !strpbrk(arg, " \t\"\\"))
+    if (*arg && !strpbrk(arg, MIRAGE_SPECIAL))
         return xstrdup(arg);
-    if (equals && strcspn(arg, " \t\"\\") > (size_t)(equals - arg))
+    if (equals && strcspn(arg, MIRAGE_SPECIAL) > (size_t)(equals - arg))
         value = equals + 1;
     strbuf_add(&out, arg, (size_t)(value - arg));
     strbuf_addc(&out, '"');
@@ -132,8 +134,11 @@ static int generic_arguments(const struct vmm_spec *spec, char ***ret, struct er
 
     if (family_user_arguments(spec, &user, err) < 0)
         return -1;
-    for (char **arg = user; arg && *arg; arg++)
+    for (char **arg = user; arg && *arg; arg++) {
+        if (family_word_check("a guest of no known family", FAMILY_ARGUMENT, *arg, "", err) < 0)
+            return -1;
         strv_push(ret, *arg);
+    }
     return 0;
 }
 
@@ -182,7 +187,10 @@ static const struct family families[] = {
      .roots = 1U << VMM_ROOT_NONE | 1U << VMM_ROOT_BLOCK | 1U << VMM_ROOT_DISK,
      .disk_kind = "ext2",
      .told = solo5_told},
-    {.name = "mewz"},
+    {.name = "mewz",
+     .arguments = family_mewz_arguments,
+     .kernels = 1U << KERNEL_MULTIBOOT,
+     .roots = 1U << VMM_ROOT_NONE},
     {.name = "linux",
      .arguments = family_linux_arguments,
      .kernels = 1U << KERNEL_BZIMAGE | 1U << KERNEL_PVH | 1U << KERNEL_ELF64,
@@ -195,10 +203,27 @@ static const struct family families[] = {
      .roots = 1U << VMM_ROOT_INITRD,
      .debug_port = {0xf4, 4},
      .told = hermit_told},
-    {.name = "osv"},
-    {.name = "nanos"},
-    {.name = "includeos"},
-    {.name = "toro"},
+    {.name = "osv",
+     .arguments = family_osv_arguments,
+     .kernels = 1U << KERNEL_PVH | 1U << KERNEL_ELF64 | 1U << KERNEL_MULTIBOOT,
+     .roots = 1U << VMM_ROOT_NONE | 1U << VMM_ROOT_BLOCK | 1U << VMM_ROOT_SHARE,
+     .silent = "OSv does not tell its program's exit status"},
+    {.name = "nanos",
+     .arguments = family_nanos_arguments,
+     .kernels = 1U << KERNEL_PVH | 1U << KERNEL_ELF64,
+     .roots = 1U << VMM_ROOT_BLOCK,
+     .silent = "Nanos tells its exit status only when the manifest of its disk sets debug_exit"},
+    {.name = "includeos",
+     .arguments = family_includeos_arguments,
+     .kernels = 1U << KERNEL_MULTIBOOT | 1U << KERNEL_ELF64 | 1U << KERNEL_PVH,
+     .roots = 1U << VMM_ROOT_NONE | 1U << VMM_ROOT_INITRD | 1U << VMM_ROOT_BLOCK,
+     .silent = "IncludeOS does not tell its program's exit status"},
+    {.name = "toro",
+     .arguments = family_toro_arguments,
+     .kernels = 1U << KERNEL_PVH | 1U << KERNEL_ELF64,
+     .roots = 1U << VMM_ROOT_NONE,
+     .ends_by_reset = true,
+     .silent = "Toro does not tell an exit status"},
     {.name = "freebsd"},
 };
 

@@ -3,11 +3,11 @@
  * family_linux - what a Linux guest is told on its kernel's command line: console, address, root,
  * the environment of init, init itself and, behind `--`, its arguments.
  *
- * The kernel splits at blanks, takes double quotes off around a word, and knows no escapes: a
- * double quote cannot be told. A word before `--` that is an option of the kernel never reaches
- * init, so only names that no option has may be in the environment: capitals, and proxies.
+ * The kernel splits at blanks (a byte 0xa0, as letters of UTF-8 have, is one to it), takes double
+ * quotes off around a word, and knows no escapes: a double quote cannot be told. A word before `--`
+ * that is an option of the kernel never reaches init, so only names that no option has may be in
+ * the environment: capitals, and proxies.
  */
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/strbuf.h"
@@ -16,15 +16,14 @@
 #define INIT_WORDS_MAX 30   /* CONFIG_INIT_ENV_ARG_LIMIT is 32; beyond it the kernel panics */
 #define LINE_MAX_BYTES 2047 /* COMMAND_LINE_SIZE of x86 */
 
+#define GUEST  "Linux' command line"
+#define BLANKS " \xa0"
+
 static int quote(const char *what, const char *word, char **ret, struct err *err)
 {
-    for (const char *p = word; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f || *p == '"')
-            return err_set(err, ERR_UNSUPPORTED,
-                           "%s '%.100s': Linux' command line cannot hold a double quote or control "
-                           "character",
-                           what, word);
-    *ret = !*word || strchr(word, ' ') ? xasprintf("\"%s\"", word) : xstrdup(word);
+    if (family_word_check(GUEST, what, word, "\"", err) < 0)
+        return -1;
+    *ret = !*word || strpbrk(word, BLANKS) ? xasprintf("\"%s\"", word) : xstrdup(word);
     return 0;
 }
 
@@ -57,35 +56,28 @@ static int take_env(char *const *env, char ***ret, struct err *err)
         if (++n > INIT_WORDS_MAX)
             return err_set(err, ERR_UNSUPPORTED,
                            "environment: a Linux guest can be given %d variables", INIT_WORDS_MAX);
-        if (quote("environment variable", *env, &word, err) < 0)
+        if (quote(FAMILY_ENV, *env, &word, err) < 0)
             return -1;
         strv_take(ret, word);
     }
     return 0;
 }
 
-static int take_network(const struct vmm_net *net, char ***ret, struct err *err)
+static int take_network(const struct vmm_spec *spec, char ***ret, struct err *err)
 {
     autostrbuf out = STRBUF_INIT;
-    struct in_addr a;
-    size_t servers = 0;
+    struct family_ipv4 net;
+    const char *name;
 
-    if (!net->ip || !*net->ip)
-        return net->ip6 && *net->ip6
-                   ? err_set(err, ERR_UNSUPPORTED,
-                             "network: address '%s': Linux' command line takes IPv4 addresses only",
-                             net->ip6)
-                   : 0;
-    if (family_address(AF_INET, net->ip, net->prefix, net->gateway, err) < 0)
+    if (family_ipv4_of(GUEST, spec, &net, err) < 0)
         return -1;
-    a.s_addr = htonl(UINT32_MAX << (32 - net->prefix));
-    strbuf_addf(&out, "ip=%s::%s:%s:", net->ip, net->gateway ? net->gateway : "", inet_ntoa(a));
-    if (net->hostname && !strpbrk(net->hostname, ": \""))
-        strbuf_adds(&out, net->hostname);
-    strbuf_adds(&out, ":eth0:off");
-    for (char *const *d = net->dns; d && *d && servers < 2; d++)
-        if (inet_pton(AF_INET, *d, &a) == 1 && ++servers)
-            strbuf_addf(&out, ":%s", *d);
+    if (!*net.ip)
+        return 0;
+    name = spec->nets[0].hostname;
+    strbuf_addf(&out, "ip=%s::%s:%s:%s:eth0:off", net.ip, net.gateway, net.mask,
+                name && !strpbrk(name, ":\"" BLANKS) ? name : "");
+    for (size_t i = 0; i < ARRAY_SIZE(net.dns) && net.dns[i]; i++)
+        strbuf_addf(&out, ":%s", net.dns[i]);
     strv_take(ret, strbuf_detach(&out));
     return 0;
 }
@@ -116,7 +108,7 @@ static int take_init(const struct vmm_spec *spec, char ***ret, struct err *err)
         return -1;
     if (!user || !*user)
         return 0;
-    if (**user != '/' || strpbrk(*user, " \""))
+    if (**user != '/' || strpbrk(*user, "\"" BLANKS))
         return err_set(err, ERR_INVALID,
                        "argument '%.100s': is no absolute path without blanks, as init needs",
                        *user);
@@ -125,14 +117,7 @@ static int take_init(const struct vmm_spec *spec, char ***ret, struct err *err)
                        INIT_WORDS_MAX);
     strv_take(ret, xasprintf("%sinit=%s", initrd && spec->initrd_fd >= 0 ? "rd" : "", *user));
     strv_push(ret, "--");
-    for (char **arg = user + 1; *arg; arg++) {
-        char *word;
-
-        if (quote("argument", *arg, &word, err) < 0)
-            return -1;
-        strv_take(ret, word);
-    }
-    return 0;
+    return family_take_words(FAMILY_ARGUMENT, user + 1, quote, ret, err);
 }
 
 int family_linux_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)
@@ -142,8 +127,8 @@ int family_linux_arguments(const struct vmm_spec *spec, char ***ret, struct err 
     strv_push(ret, "console=ttyS0");
     strv_push(ret, "panic=-1");
     take_root(spec, ret);
-    if ((spec->n_nets > 0 && take_network(&spec->nets[0], ret, err) < 0) ||
-        take_env(spec->env, ret, err) < 0 || take_init(spec, ret, err) < 0)
+    if (take_network(spec, ret, err) < 0 || take_env(spec->env, ret, err) < 0 ||
+        take_init(spec, ret, err) < 0)
         return -1;
     for (char **w = *ret; *w; w++)
         len += strlen(*w) + 1;

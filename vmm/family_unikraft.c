@@ -8,11 +8,12 @@
  * itself; older parsers know no backslash, so single quotes are taken wherever they can be. An
  * empty argument cannot be told.
  */
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/strbuf.h"
 #include "vmm/private.h"
+
+#define GUEST "Unikraft"
 
 static int quote(const char *what, const char *word, char **ret, struct err *err)
 {
@@ -20,10 +21,8 @@ static int quote(const char *what, const char *word, char **ret, struct err *err
 
     if (!*word)
         return err_set(err, ERR_UNSUPPORTED, "%s '': Unikraft cannot be given an empty one", what);
-    for (const char *p = word; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            return err_set(err, ERR_UNSUPPORTED,
-                           "%s '%.100s': Unikraft cannot be given control characters", what, word);
+    if (family_word_check(GUEST, what, word, "", err) < 0)
+        return -1;
     if (!strpbrk(word, " '\"\\")) {
         *ret = xstrdup(word);
     } else if (!strchr(word, '\'')) {
@@ -39,6 +38,15 @@ static int quote(const char *what, const char *word, char **ret, struct err *err
         *ret = strbuf_detach(&out);
     }
     return 0;
+}
+
+/* For a parser without backslashes. */
+static int quote_old(const char *what, const char *word, char **ret, struct err *err)
+{
+    if (strchr(word, '\'') && family_word_check("Unikraft before 0.16.1, beside a single quote,",
+                                                what, word, "\"\\", err) < 0)
+        return -1;
+    return quote(what, word, ret, err);
 }
 
 /* Older than 0.16.1; what cannot be read is new. */
@@ -59,34 +67,33 @@ static bool is_old(const char *version)
     return false;
 }
 
-static int take_network(const struct vmm_net *net, bool old, char ***ret, struct err *err)
+static int take_network(const struct vmm_spec *spec, bool old, char ***ret, struct err *err)
 {
     autostrbuf out = STRBUF_INIT;
-    struct in_addr a;
-    size_t servers = 0;
+    struct family_ipv4 net;
+    const char *name;
 
-    if (!net->ip || !*net->ip)
-        return net->ip6 && *net->ip6
-                   ? err_set(err, ERR_UNSUPPORTED,
-                             "network: address '%s': Unikraft is told IPv4 addresses only",
-                             net->ip6)
-                   : 0;
-    if (family_address(AF_INET, net->ip, net->prefix, net->gateway, err) < 0)
+    if (family_ipv4_of(GUEST, spec, &net, err) < 0)
         return -1;
+    if (!*net.ip)
+        return 0;
     if (old) {
-        a.s_addr = htonl(UINT32_MAX << (32 - net->prefix));
-        strv_take(ret, xasprintf("netdev.ipv4_addr=%s", net->ip));
-        if (net->gateway && *net->gateway)
-            strv_take(ret, xasprintf("netdev.ipv4_gw_addr=%s", net->gateway));
-        strv_take(ret, xasprintf("netdev.ipv4_subnet_mask=%s", inet_ntoa(a)));
+        strv_take(ret, xasprintf("netdev.ipv4_addr=%s", net.ip));
+        if (*net.gateway)
+            strv_take(ret, xasprintf("netdev.ipv4_gw_addr=%s", net.gateway));
+        strv_take(ret, xasprintf("netdev.ipv4_subnet_mask=%s", net.mask));
         return 0;
     }
-    strbuf_addf(&out, "netdev.ip=%s/%d:%s", net->ip, net->prefix, net->gateway ? net->gateway : "");
-    for (char *const *d = net->dns; d && *d && servers < 2; d++)
-        if (inet_pton(AF_INET, *d, &a) == 1 && ++servers)
-            strbuf_addf(&out, ":%s", *d);
-    if (net->hostname && *net->hostname && !strpbrk(net->hostname, ": '\"\\[]"))
-        strbuf_addf(&out, "%s%s", servers == 0 ? ":::" : servers == 1 ? "::" : ":", net->hostname);
+    name = spec->nets[0].hostname;
+    if (!name || strpbrk(name, ": '\"\\[]"))
+        name = "";
+    strbuf_addf(&out, "netdev.ip=%s/%d:%s", net.ip, net.prefix, net.gateway);
+    if (net.dns[0] || *name)
+        strbuf_addf(&out, ":%s", net.dns[0] ? net.dns[0] : "");
+    if (net.dns[1] || *name)
+        strbuf_addf(&out, ":%s", net.dns[1] ? net.dns[1] : "");
+    if (*name)
+        strbuf_addf(&out, ":%s", name);
     strv_take(ret, strbuf_detach(&out));
     return 0;
 }
@@ -103,7 +110,7 @@ static int take_env(char *const *env, char ***ret, struct err *err)
             return err_set(err, ERR_UNSUPPORTED,
                            "environment variable '%.100s': for Unikraft it must not end with ']'",
                            *env);
-        if (quote("environment variable", *env, &word, err) < 0)
+        if (quote(FAMILY_ENV, *env, &word, err) < 0)
             return -1;
         strv_take(ret, word);
     }
@@ -142,17 +149,9 @@ int family_unikraft_arguments(const struct vmm_spec *spec, char ***ret, struct e
     /* QEMU puts the kernel's name in front for multiboot, and only then. */
     if (spec->guest->kernel != KERNEL_MULTIBOOT)
         strv_push(ret, "unikraft");
-    if ((spec->n_nets > 0 && take_network(&spec->nets[0], old, ret, err) < 0) ||
-        (!old && take_env(spec->env, ret, err) < 0) || take_mounts(spec, old, ret, err) < 0 ||
-        family_user_arguments(spec, &user, err) < 0)
+    if (take_network(spec, old, ret, err) < 0 || (!old && take_env(spec->env, ret, err) < 0) ||
+        take_mounts(spec, old, ret, err) < 0 || family_user_arguments(spec, &user, err) < 0)
         return -1;
     strv_push(ret, "--");
-    for (char **arg = user; arg && *arg; arg++) {
-        char *word;
-
-        if (quote("argument", *arg, &word, err) < 0)
-            return -1;
-        strv_take(ret, word);
-    }
-    return 0;
+    return family_take_words(FAMILY_ARGUMENT, user, old ? quote_old : quote, ret, err);
 }

@@ -88,8 +88,39 @@ int family_unikraft_arguments(const struct vmm_spec *spec, char ***ret, struct e
 int family_linux_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
 int family_rumprun_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
 int family_hermit_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+int family_osv_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+int family_nanos_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+int family_includeos_arguments(const struct vmm_spec *spec, char ***ret,
+                               struct err *err) MUST_CHECK;
+int family_mewz_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+int family_toro_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
 /** family_fits() - whether guests of the family come as such a kernel. Errors: INVALID. */
 int family_fits(const struct guest *guest, struct err *err) MUST_CHECK;
+
+/* ---- family_words.c: what the syntaxes of several families share */
+
+#define FAMILY_ARGUMENT "argument"
+#define FAMILY_ENV      "environment variable"
+
+/** family_word_check() - refuses control characters and those in `bad`, which `guest` ("OSv")
+ * cannot be told. Errors: UNSUPPORTED naming the word. */
+int family_word_check(const char *guest, const char *what, const char *word, const char *bad,
+                      struct err *err) MUST_CHECK;
+/** family_take_words() - quotes each word of a NULL terminated list and appends it to *words. */
+int family_take_words(const char *what, char *const *list,
+                      int (*quote)(const char *what, const char *word, char **ret, struct err *err),
+                      char ***words, struct err *err) MUST_CHECK;
+
+struct family_ipv4 {
+    const char *ip, *gateway; /* "" none */
+    int prefix;
+    char mask[16];
+    const char *dns[2]; /* NULL: none */
+};
+/** family_ipv4_of() - for a guest that is told IPv4 addresses only; an empty `ip` when it has no
+ * network. Errors: UNSUPPORTED for a pod with IPv6 addresses only. */
+int family_ipv4_of(const char *guest, const struct vmm_spec *spec, struct family_ipv4 *ret,
+                   struct err *err) MUST_CHECK;
 
 /* ---- family_end.c */
 

@@ -93,20 +93,34 @@ static void linux_guest(void **state)
     assert_err(line(&g, NULL, many, NULL, &got), err, ERR_UNSUPPORTED, "30 variables");
 }
 
+/* A byte 0xa0 is a blank to the kernel: unquoted, what follows it would be an option. */
+static void linux_blank(void **state)
+{
+    struct guest g = {.family = (char[]){"linux"}, .kernel = KERNEL_BZIMAGE};
+    autofree char *got = NULL;
+
+    (void)state;
+    expect(&g, S("/a", "\xc3\xa0"), S("K=\xc3\xa0init=/x"), NULL,
+           "console=ttyS0 panic=-1 ip=10.1.2.3::10.1.0.1:255.255.0.0:pod:eth0:off:10.9.9.9 "
+           "\"K=\xc3\xa0init=/x\" init=/a -- \"\xc3\xa0\"");
+    assert_err(line(&g, S("/\xc3\xa0"), NULL, NULL, &got), err, ERR_INVALID, "is no absolute path");
+}
+
 static void rumprun(void **state)
 {
     struct guest g = {.family = (char[]){"rumprun"}, .kernel = KERNEL_SOLO5};
     autofree char *got = NULL;
 
     (void)state;
-    expect(&g, S("a b", "\"\\", ""), S("K=v w"), NULL,
-           "{\"cmdline\":\"'a b' '\\\"\\\\' ''\",\"env\":\"K=v w\",\"net\":{\"if\":\"ukvmif0\","
+    expect(&g, S("a b", "c", ""), S("K=v w"), NULL,
+           "{\"cmdline\":\"'a b' 'c' ''\",\"env\":\"K=v w\",\"net\":{\"if\":\"ukvmif0\","
            "\"cloner\":\"True\",\"type\":\"inet\",\"method\":\"static\",\"addr\":\"10.1.2.3\","
            "\"mask\":\"16\",\"gw\":\"10.1.0.1\"}}");
-    assert_err(line(&g, S("it's"), NULL, NULL, &got), err, ERR_UNSUPPORTED, "single quotes");
+    assert_err(line(&g, S("it's"), NULL, NULL, &got), err, ERR_UNSUPPORTED, "a single quote in it");
+    assert_err(line(&g, S("\\"), NULL, NULL, &got), err, ERR_UNSUPPORTED, "a backslash in it");
     assert_err(line(&g, S("a\nb"), NULL, NULL, &got), err, ERR_UNSUPPORTED, "argument 'a?b'");
     assert_err(line(&g, NULL, S("K=\",\"net\":1"), NULL, &got), err, ERR_UNSUPPORTED,
-               "double quotes");
+               "a double quote in it");
 }
 
 static void hermit(void **state)
@@ -119,6 +133,64 @@ static void hermit(void **state)
            "-ip 10.1.2.3 -mask 255.255.0.0 -gateway 10.1.0.1 env=HERMIT_DNS1=10.9.9.9 "
            "'env=K=v w' -- 'a b' 'it'\\''s' '' '-ip'");
     assert_err(line(&g, S("a\nb"), NULL, NULL, &got), err, ERR_UNSUPPORTED, "argument 'a?b'");
+}
+
+static void osv(void **state)
+{
+    struct guest g = {.family = (char[]){"osv"}, .kernel = KERNEL_PVH};
+    struct vmm_storage block = {.root = VMM_ROOT_BLOCK}, share = {.root = VMM_ROOT_SHARE};
+    autofree char *got = NULL;
+
+    (void)state;
+    expect(&g, S("/prog", "a b", "", "\"\\"), S("K=v w\\"), &block,
+           "--power-off-on-abort --ip=eth0,10.1.2.3,255.255.0.0 --defaultgw=10.1.0.1 "
+           "--nameserver=10.9.9.9 --env=K=v\\ w\\\\ /prog \"a b\" \"\" \"\\\"\\\\\"");
+    expect(&g, S("--verbose", "a;b", "&!"), NULL, &share,
+           "--power-off-on-abort --rootfs=virtiofs --ip=eth0,10.1.2.3,255.255.0.0 "
+           "--defaultgw=10.1.0.1 --nameserver=10.9.9.9 \"--verbose\" \"a;b\" \"&!\"");
+    assert_err(line(&g, NULL, NULL, NULL, &got), err, ERR_INVALID, "the program to run");
+    assert_err(line(&g, S("/p", "$HOME"), NULL, NULL, &got), err, ERR_UNSUPPORTED,
+               "argument '$HOME': OSv cannot be given a dollar sign");
+    assert_err(line(&g, S("/p"), S("K=a\nb"), NULL, &got), err, ERR_UNSUPPORTED,
+               "control characters");
+}
+
+static void plain(void **state)
+{
+    struct guest g = {.family = (char[]){"includeos"}, .kernel = KERNEL_MULTIBOOT};
+    struct vmm_storage none = {0}, initrd = {.root = VMM_ROOT_INITRD};
+    autofree char *got = NULL;
+
+    (void)state;
+    expect(&g, S("a", "--b=c"), S("K=v"), &none, "a --b=c");
+    assert_err(line(&g, S("a b"), NULL, &none, &got), err, ERR_UNSUPPORTED,
+               "argument 'a b': IncludeOS cannot be given a blank");
+    assert_err(line(&g, S("a"), NULL, &initrd, &got), err, ERR_UNSUPPORTED, "chainloader");
+    g = (struct guest){.family = (char[]){"toro"}, .kernel = KERNEL_PVH};
+    expect(&g, S("virtiovsocket", "noconsole"), NULL, NULL, "virtiovsocket noconsole");
+    assert_err(line(&g, S("a,b"), NULL, NULL, &got), err, ERR_UNSUPPORTED, "a comma in it");
+    assert_err(line(&g, S("virtio_mmio.device=1@2:3"), NULL, NULL, &got), err, ERR_UNSUPPORTED,
+               "address of a device");
+    g = (struct guest){.family = (char[]){"mewz"}, .kernel = KERNEL_MULTIBOOT};
+    expect(&g, NULL, S("K=v"), NULL, "ip=10.1.2.3/16 gateway=10.1.0.1");
+    assert_err(line(&g, S("ip=1.1.1.1/1"), NULL, NULL, &got), err, ERR_UNSUPPORTED,
+               "argument 'ip=1.1.1.1/1': Mewz gives");
+}
+
+static void nanos(void **state)
+{
+    struct guest g = {.family = (char[]){"nanos"}, .kernel = KERNEL_PVH};
+    struct vmm_storage block = {.root = VMM_ROOT_BLOCK};
+    autofree char *got = NULL;
+
+    (void)state;
+    assert_err(line(&g, S("x"), NULL, &block, &got), err, ERR_UNSUPPORTED,
+               "argument 'x': Nanos takes its arguments from the manifest of its disk");
+    g.kernel = KERNEL_ELF64;
+    expect(&g, S("/prog", "a=b.c"), S("K=v"), &block,
+           "en1.ipaddr=10.1.2.3 en1.netmask=255.255.0.0 en1.gateway=10.1.0.1 environment.K=v "
+           "arguments.0=/prog arguments.1=a=b.c");
+    assert_err(line(&g, S("x"), S("A.B=v"), &block, &got), err, ERR_UNSUPPORTED, "with a dot");
 }
 
 static void kernels_of_families(void **state)
@@ -150,6 +222,10 @@ static void ends(void **state)
         {"solo5", VMM_END_UNKNOWN, 40, 40, "Error", "without a meaning"},
         {"unikraft", VMM_END_SHUTDOWN, -1, 0, "Completed", "does not tell"},
         {"unikraft", VMM_END_UNKNOWN, 42, 1, "GuestCrashed", "crashed"},
+        {"osv", VMM_END_SHUTDOWN, -1, 0, "Completed", "does not tell"},
+        {"mewz", VMM_END_UNKNOWN, 7, 7, "Error", ""},
+        {"nanos", VMM_END_UNKNOWN, 3, 3, "Error", ""},
+        {"toro", VMM_END_RESET, -1, 0, "Completed", "does not tell"},
         {"hermit", VMM_END_UNKNOWN, 1, 0, "Completed", ""},
         {"hermit", VMM_END_UNKNOWN, 0, 1, "Error", "failure"},
         {"of another build", VMM_END_UNKNOWN, 3, 3, "Error", ""},
@@ -187,8 +263,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unikraft),
         cmocka_unit_test(linux_guest),
+        cmocka_unit_test(linux_blank),
         cmocka_unit_test(rumprun),
         cmocka_unit_test(hermit),
+        cmocka_unit_test(osv),
+        cmocka_unit_test(plain),
+        cmocka_unit_test(nanos),
         cmocka_unit_test(kernels_of_families),
         cmocka_unit_test(ends),
         cmocka_unit_test(names),

@@ -291,9 +291,9 @@ static void choices(void **state)
     g.hypervisor = (char *)(uintptr_t) "xen";
     assert_err(plan("auto", &spec, &p), err, ERR_UNSUPPORTED, "declares hypervisor 'xen'");
     g.hypervisor = empty;
-    g.family = (char *)(uintptr_t) "osv";
+    g.family = (char *)(uintptr_t) "freebsd";
     assert_err(plan("auto", &spec, &p), err, ERR_UNSUPPORTED,
-               "unikernel type 'osv': not supported by the drivers of this host");
+               "unikernel type 'freebsd': not supported by the drivers of this host");
     g.family = (char *)(uintptr_t) "unikraft";
     g.kernel = KERNEL_SOLO5;
     assert_err(plan("auto", &spec, &p), err, ERR_UNSUPPORTED, "is a Solo5 unikernel");
