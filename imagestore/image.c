@@ -43,6 +43,7 @@ void image_unref(struct image *image)
     if (!image || atomic_fetch_sub(&counted(image)->refs, 1) != 1)
         return;
     free(image->id);
+    free(image->artifact_type);
     strv_free(image->tags);
     strv_free(image->digests);
     image_config_done(&image->config);
@@ -71,7 +72,14 @@ static int read_manifest(struct image *image, const char *text, struct err *err)
     if (!text || !text[0])
         return 0;
     autojson *j = json_parse(text, strlen(text), MANIFEST_MAX_BYTES, "image row", err);
-    return j ? json_opt_kvs(j, "annotations", ANNOTATIONS_MAX, &image->annotations, err) : -1;
+    const char *type = NULL;
+    if (!j || json_opt_string(j, "artifactType", &type, err) < 0)
+        return -1;
+    if (type) {
+        free(image->artifact_type);
+        image->artifact_type = xstrdup(type);
+    }
+    return json_opt_kvs(j, "annotations", ANNOTATIONS_MAX, &image->annotations, err);
 }
 
 static bool is_pinned(const struct imagestore *s, const struct image *image)
@@ -88,6 +96,7 @@ struct image *image_from_row(const struct imagestore *s, const struct image_row 
 {
     struct image *image = image_new();
     counted(image)->pulled_at = row->pulled_at;
+    image->artifact_type = xstrdup("");
     image->id = xstrdup(row->id);
     image->tags = strv_dup(row->tags);
     image->digests = strv_dup(row->digests);
@@ -109,6 +118,7 @@ int image_put_row(struct imagestore *s, const struct image *image, struct err *e
 {
     autojson *j = json_object();
     json_put_kvs(j, "annotations", &image->annotations);
+    json_put_string(j, "artifactType", image->artifact_type);
     autofree char *manifest = json_text(j);
     struct image_row row = {.id = image->id,
                             .config = image->config_json,
@@ -132,6 +142,7 @@ static struct image *image_copy(const struct image *from)
     image->digests = strv_dup(from->digests);
     image->layers = strv_dup(from->layers);
     image->size = from->size;
+    image->artifact_type = xstrdup(from->artifact_type);
     image->config_json = xstrdup(from->config_json);
     kvs_dup(&image->annotations, &from->annotations);
     if (read_config(image, &why) < 0)
@@ -172,11 +183,13 @@ struct image *image_without_tags(const struct imagestore *s, const struct image 
     return image;
 }
 
-struct image *image_build(const char *id, char *config_json, struct image_config *config,
-                          char **diff_ids, uint64_t size, const struct kvs *annotations)
+struct image *image_build(const char *id, const char *artifact_type, char *config_json,
+                          struct image_config *config, char **diff_ids, uint64_t size,
+                          const struct kvs *annotations)
 {
     struct image *image = image_new();
     image->id = xstrdup(id);
+    image->artifact_type = xstrdup(artifact_type);
     image->config_json = config_json;
     image->config = *config;
     *config = (struct image_config){0};

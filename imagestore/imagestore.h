@@ -70,7 +70,8 @@ struct image_config {
 
 /* An image as callers see it: immutable, reference counted. */
 struct image {
-    char *id; /* "sha256:..." */
+    char *id;            /* "sha256:..."; of an artifact its manifest's digest, else its config's */
+    char *artifact_type; /* "": a container image; else good for image volumes only */
     char **tags, **digests;
     uint64_t size;
     bool pinned; /* named by image.pinned */

@@ -47,7 +47,8 @@ void layer_result_done(struct layer_result *r)
 
 /* ------------------------------------------------------------ the child */
 
-static int spawn(struct unpack *u, int data, int report, const char *cwd, struct err *err)
+static int spawn(struct unpack *u, const char *name, int data, int report, const char *cwd,
+                 struct err *err)
 {
     const struct imagestore_config *c = u->s->config;
     autofree char *bytes = xasprintf("%llu", (unsigned long long)c->max_image_bytes);
@@ -56,7 +57,14 @@ static int spawn(struct unpack *u, int data, int report, const char *cwd, struct
         xasprintf("%llu", (unsigned long long)(CPU_BASE + c->max_image_bytes / CPU_RATE));
     autofree char *uid = xasprintf("%lld", (long long)c->unpack_uid);
     autofree char *min_free = xasprintf("%llu", (unsigned long long)store_min_free(u->s));
-    char *argv[] = {(char *)(uintptr_t) "unicri-unpack", bytes, entries, cpu, uid, min_free, NULL};
+    char *argv[] = {(char *)(uintptr_t) "unicri-unpack",
+                    bytes,
+                    entries,
+                    cpu,
+                    uid,
+                    min_free,
+                    (char *)(uintptr_t)name,
+                    NULL};
     struct child_spec spec = {.path = u->s->unpack_program,
                               .argv = argv,
                               .cwd = cwd,
@@ -68,7 +76,7 @@ static int spawn(struct unpack *u, int data, int report, const char *cwd, struct
     return child_spawn(&spec, &u->child, err);
 }
 
-static int start(struct unpack *u, struct err *err)
+static int start(struct unpack *u, const char *name, struct err *err)
 {
     char id[ID_LEN + 1];
     id_new(id);
@@ -92,7 +100,7 @@ static int start(struct unpack *u, struct err *err)
     (void)fcntl(u->data, F_SETPIPE_SZ, PIPE_BYTES); /* smaller is slower, no more */
     if (fcntl(u->data, F_SETFL, O_NONBLOCK) < 0)
         return err_sys(err, "pipe");
-    return spawn(u, data_read, report_write, path, err);
+    return spawn(u, name, data_read, report_write, path, err);
 }
 
 static bool stopped(const struct unpack *u)
@@ -296,7 +304,7 @@ static int check(const struct totals *t, const struct unpack *u, const struct de
     if (t->in != blob->size || u->sent != blob->size)
         return err_set(err, ERR_CORRUPT, "layer %s: %llu bytes instead of %llu", blob->digest,
                        (unsigned long long)u->sent, (unsigned long long)blob->size);
-    if (!str_eq(t->diff, diff_id))
+    if (!blob->raw_name && !str_eq(t->diff, diff_id))
         return err_set(err, ERR_CORRUPT, "layer %s: unpacks to %s, but the config says %s",
                        blob->digest, t->diff, diff_id);
     return 0;
@@ -308,7 +316,7 @@ static int attempt(struct unpack *u, struct registry *registry, struct http *htt
 {
     struct totals t = {0};
     autostrv char **implied = NULL;
-    if (start(u, err) < 0)
+    if (start(u, blob->raw_name, err) < 0)
         return -1;
     FAULT_POINT("image.layer");
     int transfer = registry_blob(registry, http, blob->digest, blob->size, host, feed, u, err);

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/strbuf.h"
+#include "imagestore/artifact.h"
 #include "imagestore/registry.h"
 
 #define SEEN_MAX_BYTES 120 /* of platforms in a message */
@@ -111,6 +112,7 @@ static const char *const layer_types[] = {
 void descriptor_done(struct descriptor *d)
 {
     free(d->media_type);
+    free(d->raw_name);
     kvs_done(&d->annotations);
     *d = (struct descriptor){0};
 }
@@ -123,6 +125,7 @@ void manifest_done(struct manifest *m)
         descriptor_done(&m->layers[i]);
     free(m->layers);
     kvs_done(&m->annotations);
+    free(m->artifact_type);
     *m = (struct manifest){0};
 }
 
@@ -221,11 +224,29 @@ static int parse_layers(const json_t *list, struct manifest *m, struct err *err)
         m->n_layers = i + 1;
         if (descriptor_parse(json_array_get(list, i), "layer", d, err) < 0)
             return err_wrap(err, "manifest: layer %zu", i);
-        if (!ONE_OF(d->media_type, layer_types))
+        if (!m->artifact_type && !ONE_OF(d->media_type, layer_types))
             return err_set(err, ERR_UNSUPPORTED,
                            "manifest: layer %zu has type '%.100s', which is not a container layer",
                            i, d->media_type);
     }
+    return 0;
+}
+
+/* It is an artifact if it says so, or if its config is not an image's; the config is then all that
+ * tells of what type. */
+static int find_artifact_type(const json_t *j, struct manifest *m, struct err *err)
+{
+    const char *type = NULL;
+    if (json_opt_string(j, "artifactType", &type, err) < 0)
+        return err_wrap(err, "manifest");
+    if (!type || !*type)
+        type = ONE_OF(m->config.media_type, config_types) ? NULL : m->config.media_type;
+    if (!type)
+        return 0;
+    if (!*type || strlen(type) > ARTIFACT_TYPE_MAX)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "neither a container image nor an artifact: config has type '%.100s'", type);
+    m->artifact_type = xstrdup(type);
     return 0;
 }
 
@@ -240,10 +261,9 @@ static int parse_manifest(const json_t *j, struct manifest *m, struct err *err)
         return err_set(err, ERR_INVALID, "manifest: no config or no layers");
     if (descriptor_parse(config, "manifest: config", &m->config, err) < 0)
         return -1;
-    if (!ONE_OF(m->config.media_type, config_types))
-        return err_set(err, ERR_UNSUPPORTED, "not a container image: config has type '%.100s'",
-                       m->config.media_type);
-    if (m->config.size > CONFIG_MAX_BYTES)
+    if (find_artifact_type(j, m, err) < 0)
+        return -1;
+    if (!m->artifact_type && m->config.size > CONFIG_MAX_BYTES)
         return err_set(err, ERR_EXHAUSTED, "manifest: config of more than %d bytes",
                        CONFIG_MAX_BYTES);
     return parse_layers(layers, m, err);

@@ -30,6 +30,7 @@ struct descriptor {
     char digest[DIGEST_LEN + 1];
     uint64_t size;
     struct kvs annotations;
+    char *raw_name; /* owned; of an artifact's file, once planned; NULL: a layer's tar */
 };
 void descriptor_done(struct descriptor *d);
 
@@ -42,6 +43,7 @@ struct manifest {
     struct descriptor *layers; /* owned */
     size_t n_layers;
     struct kvs annotations;
+    char *artifact_type; /* owned; NULL: a container image */
 };
 void manifest_done(struct manifest *m);
 #define automanifest CLEANUP(manifest_done) struct manifest
@@ -52,7 +54,7 @@ void manifest_done(struct manifest *m);
  * @guests: strv of what an index entry's os may be besides Linux, best first; see
  * image.guest_platforms.
  * Errors: INVALID, NOT_FOUND (an index without an entry for this platform), UNSUPPORTED (schema 1,
- * encrypted layers, no container image), EXHAUSTED.
+ * layers that are none; an artifact's may be anything), EXHAUSTED.
  */
 int manifest_parse(const char *text, size_t len, const char *media_type, char *const *guests,
                    struct manifest *ret, struct err *err) MUST_CHECK;

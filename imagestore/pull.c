@@ -12,6 +12,7 @@
 
 #include "base/fs.h"
 #include "base/strbuf.h"
+#include "imagestore/artifact.h"
 #include "imagestore/disk.h"
 #include "imagestore/kept.h"
 #include "imagestore/layer.h"
@@ -35,6 +36,7 @@ struct pull {
     atomic_bool *stop;
     struct http *http;               /* of the pull's own thread */
     char top_digest[DIGEST_LEN + 1]; /* of what the name stands for: index or manifest */
+    char manifest_digest[DIGEST_LEN + 1];
     uint64_t manifest_bytes;
     struct manifest manifest;
     struct image *image; /* half made, ours */
@@ -59,6 +61,7 @@ static int get_manifest(struct pull *p, struct err *err)
                        &p->manifest, err) < 0)
         return -1;
     memcpy(p->top_digest, top.digest, sizeof(p->top_digest));
+    memcpy(p->manifest_digest, top.digest, sizeof(p->manifest_digest));
     p->manifest_bytes = top.len;
     if (!p->manifest.is_index)
         return 0;
@@ -78,6 +81,7 @@ static int get_manifest(struct pull *p, struct err *err)
     for (size_t i = 0; r == 0 && i < chosen.annotations.n; i++) /* the manifest's own win */
         if (!kvs_get(&m.annotations, chosen.annotations.v[i].key))
             kvs_set(&m.annotations, chosen.annotations.v[i].key, chosen.annotations.v[i].value);
+    memcpy(p->manifest_digest, chosen.digest, sizeof(p->manifest_digest));
     descriptor_done(&chosen);
     p->manifest = m;
     p->manifest_bytes += inner.len;
@@ -119,6 +123,30 @@ static void adopt_layer_annotations(struct manifest *m)
     }
 }
 
+static void name_image(struct pull *p)
+{
+    autofree char *name = reference_name(p->ref), *text = reference_text(p->ref);
+    strv_take(&p->image->digests, xasprintf("%s@%s", name, p->top_digest));
+    if (p->ref->tag)
+        strv_push(&p->image->tags, text);
+}
+
+/* An artifact has the manifest's digest for an id; its config is of no use here. */
+static int plan_artifact(struct pull *p, struct err *err)
+{
+    autostrv char **ids = NULL;
+    struct image_config config = {0};
+    autofree char *json = artifact_config(p->manifest.artifact_type);
+    autostrv char **none = NULL;
+    if (artifact_plan(&p->manifest, &ids, err) < 0 || check_layers(p, ids, err) < 0 ||
+        image_config_parse(json, strlen(json), &config, &none, err) < 0)
+        return -1;
+    p->image = image_build(p->manifest_digest, p->manifest.artifact_type, TAKE_PTR(json), &config,
+                           TAKE_PTR(ids), image_size(p), &p->manifest.annotations);
+    name_image(p);
+    return 0;
+}
+
 static int get_config(struct pull *p, struct err *err)
 {
     const struct descriptor *d = &p->manifest.config;
@@ -134,12 +162,9 @@ static int get_config(struct pull *p, struct err *err)
         return -1;
     }
     adopt_layer_annotations(&p->manifest);
-    p->image = image_build(d->digest, TAKE_PTR(json), &config, TAKE_PTR(diff_ids), image_size(p),
-                           &p->manifest.annotations);
-    autofree char *name = reference_name(p->ref), *text = reference_text(p->ref);
-    strv_take(&p->image->digests, xasprintf("%s@%s", name, p->top_digest));
-    if (p->ref->tag)
-        strv_push(&p->image->tags, text);
+    p->image = image_build(d->digest, "", TAKE_PTR(json), &config, TAKE_PTR(diff_ids),
+                           image_size(p), &p->manifest.annotations);
+    name_image(p);
     return 0;
 }
 
@@ -377,7 +402,8 @@ static struct image *run(struct pull *p, struct err *err)
     struct image *image = have_already(p);
     if (image)
         return image;
-    if (get_manifest(p, err) < 0 || get_config(p, err) < 0)
+    if (get_manifest(p, err) < 0 ||
+        (p->manifest.artifact_type ? plan_artifact(p, err) : get_config(p, err)) < 0)
         return NULL;
     if (plan_layers(p, err) < 0 || check_space(p, err) < 0 || fetch_layers(p, err) < 0 ||
         adopt_dirs(p, err) < 0)

@@ -109,9 +109,10 @@ struct image *image_without_tags(const struct imagestore *s, const struct image 
                                  char *const *tags);
 
 /** image_build() - from its parts, without tags and digests. Takes over config_json, diff_ids and
- * the content of config. */
-struct image *image_build(const char *id, char *config_json, struct image_config *config,
-                          char **diff_ids, uint64_t size, const struct kvs *annotations);
+ * the content of config. @artifact_type: "" of a container image. */
+struct image *image_build(const char *id, const char *artifact_type, char *config_json,
+                          struct image_config *config, char **diff_ids, uint64_t size,
+                          const struct kvs *annotations);
 
 /* hold.c */
 int holds_load(struct imagestore *s, struct err *err) MUST_CHECK;

@@ -142,6 +142,12 @@ static int prepare(struct container *c, struct err *err)
     c->image = imagestore_find(c->engine->images, c->spec->image, err);
     if (!c->image)
         return err_wrap(err, "create container '%s'", c->spec->name);
+    if (*c->image->artifact_type)
+        return err_set(
+            err, ERR_INVALID,
+            "create container '%s': image '%s' is an artifact of type '%.100s', of which "
+            "a volume can be made, but no container",
+            c->spec->name, c->spec->image, c->image->artifact_type);
     free(c->image_id);
     c->image_id = xstrdup(c->image->id);
     free(c->image_ref);

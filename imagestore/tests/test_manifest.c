@@ -137,9 +137,8 @@ static void test_refusals(void **state)
         {"{\"schemaVersion\":2,\"config\":{\"mediaType\":\"" CT "\",\"digest\":\"" D
          "\"},\"layers\":[]}",
          MT, "no size"},
-        {"{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/"
-         "vnd.cncf.helm.config.v1+json\",\"digest\":\"" D "\",\"size\":3},\"layers\":[]}",
-         MT, "not a container image"},
+        {"{\"schemaVersion\":2,\"config\":{\"digest\":\"" D "\",\"size\":3},\"layers\":[]}", MT,
+         "neither a container image nor an artifact"},
         {"{\"schemaVersion\":2," CONF ",\"layers\":[{\"mediaType\":\"text/plain\",\"digest\":\"" D
          "\",\"size\":3}]}",
          MT, "not a container layer"},

@@ -19,6 +19,9 @@ struct decompress;
 
 /** decompress_new() - `max_out` bounds the plain bytes. Reads nothing yet. */
 struct decompress *decompress_new(int fd, uint64_t max_out);
+/** decompress_raw() - before the first read: the bytes are taken as they are, whatever they look
+ * like. */
+void decompress_raw(struct decompress *d);
 void decompress_free(struct decompress *d);
 /**
  * decompress_next() - the next piece, valid until the next call. Returns: its length, 0 at the end,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unicri-unpack - one layer: from standard input into the current directory, which becomes this
- * process's whole world first (confine.c). Its only other output is the report on UNPACK_REPORT_FD
- * (report.h).
+ * unicri-unpack - one layer, or with NAME one file of an artifact: from standard input into the
+ * current directory, which becomes this process's whole world first (confine.c). Its only other
+ * output is the report on UNPACK_REPORT_FD (report.h).
  *
- *     unicri-unpack MAX_BYTES MAX_ENTRIES CPU_SECONDS UID MIN_FREE_BYTES
+ *     unicri-unpack MAX_BYTES MAX_ENTRIES CPU_SECONDS UID MIN_FREE_BYTES [NAME]
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,6 +16,7 @@
 #include "base/strbuf.h"
 #include "imagestore/unpack/confine.h"
 #include "imagestore/unpack/decompress.h"
+#include "imagestore/unpack/raw.h"
 #include "imagestore/unpack/report.h"
 #include "imagestore/unpack/untar.h"
 
@@ -28,14 +29,16 @@ static ssize_t from_decompress(void *arg, const void **ret, struct err *err)
 }
 
 static int parse_args(int argc, char **argv, struct untar_limits *limits,
-                      struct confine_limits *confined, struct err *err)
+                      struct confine_limits *confined, const char **name, struct err *err)
 {
     static const char *const names[] = {"MAX_BYTES", "MAX_ENTRIES", "CPU_SECONDS", "UID",
                                         "MIN_FREE_BYTES"};
     unsigned long long v[ARRAY_SIZE(names)];
-    if (argc != (int)ARRAY_SIZE(names) + 1)
+    if (argc != (int)ARRAY_SIZE(names) + 1 && argc != (int)ARRAY_SIZE(names) + 2)
         return err_set(err, ERR_INVALID,
-                       "usage: unicri-unpack MAX_BYTES MAX_ENTRIES CPU_SECONDS UID MIN_FREE_BYTES");
+                       "usage: unicri-unpack MAX_BYTES MAX_ENTRIES CPU_SECONDS UID MIN_FREE_BYTES "
+                       "[NAME]");
+    *name = argv[ARRAY_SIZE(names) + 1]; /* NULL: none */
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (parse_u64(argv[i + 1], INT64_MAX / 2, names[i], &v[i], err) < 0)
             return -1;
@@ -44,7 +47,8 @@ static int parse_args(int argc, char **argv, struct untar_limits *limits,
     return 0;
 }
 
-static int work(const struct untar_limits *limits, struct strbuf *report, struct err *err)
+static int work(const struct untar_limits *limits, const char *name, struct strbuf *report,
+                struct err *err)
 {
     uint64_t overhead = limits->max_entries > UINT64_MAX / 4 / ENTRY_OVERHEAD
                             ? UINT64_MAX / 4
@@ -52,7 +56,10 @@ static int work(const struct untar_limits *limits, struct strbuf *report, struct
     struct decompress *d = decompress_new(STDIN_FILENO, limits->max_bytes + overhead);
     struct untar_totals t = {0};
     struct decompress_totals io = {0};
-    int r = untar(from_decompress, d, limits, report, &t, err);
+    if (name)
+        decompress_raw(d);
+    int r = name ? raw(from_decompress, d, name, limits, &t, err)
+                 : untar(from_decompress, d, limits, report, &t, err);
     if (r == 0) {
         decompress_end(d, &io);
         strbuf_addf(report,
@@ -79,12 +86,13 @@ int main(int argc, char **argv)
     struct err err = ERR_INIT, ignored = ERR_INIT;
     struct untar_limits limits;
     struct confine_limits confined;
+    const char *name = NULL;
     autostrbuf report = STRBUF_INIT;
-    int r = parse_args(argc, argv, &limits, &confined, &err);
+    int r = parse_args(argc, argv, &limits, &confined, &name, &err);
     if (r == 0)
         r = confine(&confined, &err);
     if (r == 0)
-        r = work(&limits, &report, &err);
+        r = work(&limits, name, &report, &err);
     if (r < 0) {
         strbuf_clear(&report);
         strbuf_addf(&report, "E%s:%s", code_name(err.code), err.msg);

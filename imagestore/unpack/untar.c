@@ -143,17 +143,22 @@ static int set_time(const char *leaf, struct timespec mtime, const char *path, s
 /* Others need the rest of the disk: those who stop and remove things among them. */
 static int check_free(struct untar *u, struct err *err)
 {
-    struct statvfs fs;
     u->until_check = UNTAR_FREE_STEP;
-    if (!u->limits->min_free)
+    return untar_check_free(u->limits, err);
+}
+
+int untar_check_free(const struct untar_limits *limits, struct err *err)
+{
+    struct statvfs fs;
+    if (!limits->min_free)
         return 0;
     if (statvfs(".", &fs) < 0)
         return err_sys(err, "free space");
     uint64_t bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-    if (bytes < u->limits->min_free)
+    if (bytes < limits->min_free)
         return err_set(err, ERR_EXHAUSTED,
                        "no space for it: %" PRIu64 " bytes are free, %" PRIu64 " are to stay free",
-                       bytes, u->limits->min_free);
+                       bytes, limits->min_free);
     if (fs.f_files && fs.f_favail < UNTAR_FREE_INODES)
         return err_set(err, ERR_EXHAUSTED, "no space for it: %" PRIu64 " inodes are free",
                        (uint64_t)fs.f_favail);

@@ -43,5 +43,7 @@ typedef ssize_t (*untar_source)(void *arg, const void **ret, struct err *err);
  */
 int untar(untar_source source, void *arg, const struct untar_limits *limits, struct strbuf *marks,
           struct untar_totals *ret, struct err *err) MUST_CHECK;
+/** untar_check_free() - is min_free still free? In the current directory. Errors: EXHAUSTED. */
+int untar_check_free(const struct untar_limits *limits, struct err *err) MUST_CHECK;
 
 #endif
