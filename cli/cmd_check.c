@@ -18,13 +18,15 @@
 
 #include "base/child.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/strbuf.h"
 #include "cli/cli.h"
 
 #define CHECK_FILE_MAX_BYTES (64 * 1024)
+#define CHECK_INFO_MAX_BYTES (1024 * 1024)
 #define CHECK_RUN_TIMEOUT    (5 * NSEC_PER_SEC)
 
-enum verdict { GOOD, LIMITED, MISSING };
+enum verdict { GOOD, LIMITED, MISSING, ABSENT };
 
 struct report {
     int missing, limited;
@@ -35,7 +37,7 @@ static void tell(struct report *r, enum verdict v, const char *what, const char 
     PRINTF(4, 5);
 static void tell(struct report *r, enum verdict v, const char *what, const char *fmt, ...)
 {
-    static const char *const words[] = {"ok", "limited", "MISSING"};
+    static const char *const words[] = {"ok", "limited", "MISSING", "no"};
     char text[512];
     va_list ap;
     va_start(ap, fmt);
@@ -174,11 +176,31 @@ static void check_cni(struct report *r)
              r->cni_conf);
 }
 
+/* The handlers that this node cannot serve, and why; nobody needs them all. */
+static void tell_handlers(struct report *r, const char *text)
+{
+    autojson *list = json_parse(text, strlen(text), CHECK_INFO_MAX_BYTES, "handlers", NULL);
+    json_t *handler;
+    size_t i;
+
+    json_array_foreach (list, i, handler) {
+        const char *name = json_string_value(json_object_get(handler, "name"));
+        const char *why = json_string_value(json_object_get(handler, "unavailable"));
+
+        if (name && why) {
+            autofree char *n = printable(*name ? name : "(default)"), *w = printable(why);
+
+            tell(r, ABSENT, "handler", "%s: %s", n, w);
+        }
+    }
+}
+
 static void check_daemon(struct report *r, struct cli *cli)
 {
     struct err err = ERR_INIT;
     V1(StatusRequest) request = RUNTIME__V1__STATUS_REQUEST__INIT;
     automessage V1(StatusResponse) *reply = NULL;
+    request.verbose = true;
     if (cli_call(cli, "RuntimeService/Status", &request.base,
                  &runtime__v1__status_response__descriptor, CHECK_RUN_TIMEOUT, &reply, &err) < 0) {
         tell(r, LIMITED, "unicrid", "%s", err.msg);
@@ -192,6 +214,9 @@ static void check_daemon(struct report *r, struct cli *cli)
         else
             tell(r, MISSING, c->type, "says the daemon: %s", message);
     }
+    for (size_t i = 0; i < reply->n_info; i++)
+        if (str_eq(reply->info[i]->key, "handlers"))
+            tell_handlers(r, reply->info[i]->value);
 }
 
 int cmd_check(struct cli *cli, int argc, char **argv)

@@ -252,7 +252,7 @@ static int commit(const struct want *w, const char *tmp, int fd, uint64_t *ret_b
     autofree char *path = path_join(s->disks_dir, w->name);
     struct stat st;
 
-    if (fchmod(fd, 0400) < 0 || fsync(fd) < 0 || fstat(fd, &st) < 0)
+    if (fchmod(fd, 0444) < 0 || fsync(fd) < 0 || fstat(fd, &st) < 0)
         return err_sys(err, "sync '%s'", tmp);
     FAULT_POINT("image.disk_rename");
     if (rename(tmp, path) < 0)

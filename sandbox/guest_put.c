@@ -67,6 +67,8 @@ static int put_jail(struct container *c, const struct vmm_jail *jail, struct mon
         monitor_field_int(m, "nofile", (int64_t)jail->nofile);
     monitor_field_int(m, "fsize", (int64_t)jail->fsize);
     monitor_field_int(m, "new_pid_ns", jail->new_pid_ns);
+    if (jail->interface_sockets)
+        monitor_field_int(m, "interface_sockets", 1);
     if (jail->tmpfs_bytes)
         monitor_field_int(m, "root_bytes", (int64_t)jail->tmpfs_bytes);
     return 0;

@@ -274,7 +274,14 @@ static int open_root(struct container *c, const struct vmm_storage *how, struct 
     if (how->root_readonly)
         return open_shared(c, how, err);
     fd = open(path, O_RDWR | O_CLOEXEC);
-    return fd < 0 ? err_sys(err, "open '%s'", path) : fd;
+    if (fd < 0)
+        return err_sys(err, "open '%s'", path);
+    /* A VMM that opens its disks by name does so as its own user. */
+    if (fchown(fd, c->jail_uid, c->jail_uid) < 0) {
+        err_sys(err, "give '%s' to user %u", path, c->jail_uid);
+        return close_fd(fd);
+    }
+    return fd;
 }
 
 /* What it leads to now must still be a block device. */

@@ -402,6 +402,10 @@ static bool stop(struct container *c, deadline_t deadline, struct err *err)
 {
     const struct vmm_driver *driver = guest_driver(c);
 
+    if (driver && driver->stop == VMM_STOP_KILL) {
+        cgroup_kill_now(&c->engine->cgroups, c->cgroup);
+        return true;
+    }
     if (!driver || driver->stop != VMM_STOP_CONTROL)
         return false;
     guest_stop(c, deadline, err);

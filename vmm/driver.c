@@ -17,8 +17,10 @@
 #define AUTO        "auto"
 
 /* In the order in which "auto" tries them. */
-static const struct vmm_driver *const drivers[] = {&vmm_tender_spt, &vmm_tender_hvt, &vmm_qemu};
-static const char *const names[] = {"tender-spt", "tender-hvt", "qemu", NULL};
+static const struct vmm_driver *const drivers[] = {&vmm_tender_spt, &vmm_tender_hvt, &vmm_qemu,
+                                                   &vmm_solo5_spt, &vmm_solo5_hvt};
+static const char *const names[] = {"tender-spt", "tender-hvt", "qemu",
+                                    "solo5-spt",  "solo5-hvt",  NULL};
 _Static_assert(ARRAY_SIZE(names) == ARRAY_SIZE(drivers) + 1, "a name for each driver");
 
 #define AT(member) offsetof(struct vmm_config, member)
@@ -35,6 +37,10 @@ const struct option vmm_options[] = {
      "what a VMM's cgroup may hold beside the memory of its guest"},
     {"vmm.ready_timeout", OPTION_SECONDS, AT(ready_timeout), "30", 1, 600,
      "from the start of a VMM that has an API until it says that its guest runs"},
+    {"vmm.solo5_spt_program", OPTION_STRING, AT(solo5_spt_program), "", 0, 0,
+     "program of the driver solo5-spt; empty: solo5-spt where programs usually are"},
+    {"vmm.solo5_hvt_program", OPTION_STRING, AT(solo5_hvt_program), "", 0, 0,
+     "program of the driver solo5-hvt; empty: solo5-hvt where programs usually are"},
     {"vmm.qemu_program", OPTION_STRING, AT(qemu_program), "", 0, 0,
      "program of the driver qemu; empty: qemu-system-x86_64 in PATH"},
     {"vmm.qemu_machine", OPTION_STRING, AT(qemu_machine), "auto", 0, 0,

@@ -38,6 +38,8 @@ struct vmm {
 extern const struct vmm_driver vmm_tender_spt;
 extern const struct vmm_driver vmm_tender_hvt;
 extern const struct vmm_driver vmm_qemu;
+extern const struct vmm_driver vmm_solo5_spt;
+extern const struct vmm_driver vmm_solo5_hvt;
 
 /* ---- family.c */
 

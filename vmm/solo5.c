@@ -6,30 +6,26 @@
  * Every device that the guest's manifest declares must be attached, and nothing else may be: both
  * are checked here, so that the user reads a clear error before anything runs.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <linux/kvm.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/strbuf.h"
+#include "vmm/host.h"
 #include "vmm/private.h"
+#include "vmm/solo5_guest.h"
 #include "vmm/tender/fault.h"
 #include "vmm/tender/solo5_abi.h"
 
 #define KERNEL_FD       3
 #define KVM_FD          4
 #define FIRST_DEVICE_FD 5
-#define MEMORY_MIN      (UINT64_C(2) << 20)
 #define SPT_GRAIN       UINT64_C(4096)
 #define HVT_GRAIN       (UINT64_C(2) << 20)
 #define SPT_MAX         (UINT64_C(64) << 30)
 #define HVT_MAX         (UINT64_C(4) << 30)
-#define KVM_API         12
 
 /* What differs between the two. */
 struct backend {
@@ -61,51 +57,24 @@ static char *spt_unavailable(const struct vmm_handler *handler)
 
 static char *hvt_unavailable(const struct vmm_handler *handler)
 {
-    autofd int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    int version;
+    char *missing = host_no_kvm();
 
     (void)handler;
-    if (fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ENODEV))
-        return xstrdup("there is no /dev/kvm: the machine has no hardware virtualization, it is "
-                       "switched off, or the kernel module is not loaded");
-    if (fd < 0)
-        return xasprintf("/dev/kvm cannot be opened: %s", strerror(errno));
-    version = ioctl(fd, KVM_GET_API_VERSION, 0);
-    if (version != KVM_API)
-        return xasprintf("/dev/kvm has API version %d, not %d", version, KVM_API);
-    return wrong_machine();
-}
-
-static int accepts(const struct backend *b, const struct guest *guest, struct err *err)
-{
-    if (!guest->solo5)
-        return err_set(err, ERR_UNSUPPORTED, "kernel '%s': is not a Solo5 unikernel",
-                       guest->binary);
-    if (!str_eq(guest->solo5_target, b->name))
-        return err_set(err, ERR_UNSUPPORTED, "kernel '%s': is built for Solo5 %s, not for %s",
-                       guest->binary, guest->solo5_target, b->name);
-    if (*guest->hypervisor && !str_eq(guest->hypervisor, b->name))
-        return err_set(err, ERR_INVALID,
-                       "image: declares hypervisor '%s', but its kernel is built for Solo5 %s",
-                       guest->hypervisor, guest->solo5_target);
-    if (*guest->initrd)
-        return err_set(err, ERR_UNSUPPORTED, "initrd '%s': Solo5 unikernels have none",
-                       guest->initrd);
-    return family_fits(guest, err);
+    return missing ? missing : wrong_machine();
 }
 
 static int spt_accepts(const struct vmm_handler *handler, const struct guest *guest,
                        struct err *err)
 {
     (void)handler;
-    return accepts(&spt, guest, err);
+    return solo5_accepts(spt.name, guest, err);
 }
 
 static int hvt_accepts(const struct vmm_handler *handler, const struct guest *guest,
                        struct err *err)
 {
     (void)handler;
-    return accepts(&hvt, guest, err);
+    return solo5_accepts(hvt.name, guest, err);
 }
 
 /* ---------------------------------------------------------------- the plan */
@@ -116,10 +85,10 @@ static int plan_memory(const struct backend *b, const struct vmm_config *config,
     uint64_t wanted = spec->memory_limit > 0 ? spec->memory_limit : config->default_memory;
     uint64_t size = wanted / b->grain * b->grain;
 
-    if (size < MEMORY_MIN)
+    if (size < SOLO5_MEMORY_MIN)
         return err_set(err, ERR_INVALID,
                        "memory limit of %llu bytes: a Solo5 unikernel needs at least %llu",
-                       (unsigned long long)wanted, (unsigned long long)MEMORY_MIN);
+                       (unsigned long long)wanted, (unsigned long long)SOLO5_MEMORY_MIN);
     if (size > b->max)
         return err_set(err, ERR_INVALID, "memory limit of %llu bytes: %s guests have at most %llu",
                        (unsigned long long)wanted, b->name, (unsigned long long)b->max);
@@ -127,80 +96,16 @@ static int plan_memory(const struct backend *b, const struct vmm_config *config,
     return 0;
 }
 
-static size_t count_devices(const struct guest *guest, enum guest_device_type type)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < guest->n_devices; i++)
-        n += guest->devices[i].type == type;
-    return n;
-}
-
-static const char *type_name(enum guest_device_type type)
-{
-    return type == GUEST_NET ? "network" : "block";
-}
-
-/* The manifest's name of an attached device: NULL stands for the only one. */
-static const struct guest_device *declared(const struct guest *guest, enum guest_device_type type,
-                                           const char *name, struct err *err)
-{
-    for (size_t i = 0; i < guest->n_devices; i++) {
-        const struct guest_device *d = &guest->devices[i];
-
-        if (d->type == type && (!name || str_eq(d->name, name))) {
-            if (name || count_devices(guest, type) == 1)
-                return d;
-            err_set(err, ERR_INVALID, "guest declares %zu %s devices: which one is meant?",
-                    count_devices(guest, type), type_name(type));
-            return NULL;
-        }
-    }
-    if (name)
-        err_set(err, ERR_INVALID, "%s device '%s': the guest does not declare it", type_name(type),
-                name);
-    else
-        err_set(err, ERR_INVALID, "%s device: the guest declares none", type_name(type));
-    return NULL;
-}
-
-/* Which devices of the manifest have been attached. */
-struct attached {
-    bool by_index[GUEST_DEVICES_MAX];
-};
-
-static int attach(struct attached *attached, const struct guest *guest,
-                  const struct guest_device *d, struct err *err)
-{
-    size_t index = (size_t)(d - guest->devices);
-
-    if (attached->by_index[index])
-        return err_set(err, ERR_INVALID, "device '%s': attached twice", d->name);
-    attached->by_index[index] = true;
-    return 0;
-}
-
-static int check_mac(const char *mac, struct err *err)
-{
-    size_t len = mac ? strlen(mac) : 0;
-
-    for (size_t i = 0; i < len; i++)
-        if (i % 3 == 2 ? mac[i] != ':' : !strchr("0123456789abcdefABCDEF", mac[i]))
-            len = 0;
-    return len == 17 ? 0 : err_set(err, ERR_INVALID, "MAC address '%s'", mac ? mac : "");
-}
-
-static int plan_nets(const struct vmm_spec *spec, struct vmm_plan *plan, struct attached *attached,
-                     int *fd, struct err *err)
+static int plan_nets(const struct vmm_spec *spec, struct vmm_plan *plan,
+                     struct solo5_attached *attached, int *fd, struct err *err)
 {
     for (size_t i = 0; i < spec->n_nets; i++) {
         const struct vmm_net *net = &spec->nets[i];
-        const struct guest_device *d = declared(spec->guest, GUEST_NET, net->device, err);
+        const struct guest_device *d =
+            solo5_attach_net(attached, spec->guest, net->device, net->mac, err);
 
-        if (!d || attach(attached, spec->guest, d, err) < 0)
+        if (!d)
             return -1;
-        if (check_mac(net->mac, err) < 0)
-            return err_wrap(err, "network device '%s'", d->name);
         strv_take(&plan->argv,
                   net->mtu > 0 ? xasprintf("--net=%s:%d:%s:%d", d->name, *fd, net->mac, net->mtu)
                                : xasprintf("--net=%s:%d:%s", d->name, *fd, net->mac));
@@ -219,13 +124,15 @@ static uint64_t file_size(int fd)
 }
 
 static int plan_blocks(const struct vmm_spec *spec, struct vmm_plan *plan,
-                       struct attached *attached, int *fd, uint64_t *file_bytes, struct err *err)
+                       struct solo5_attached *attached, int *fd, uint64_t *file_bytes,
+                       struct err *err)
 {
     for (size_t i = 0; i < spec->n_blocks; i++) {
         const struct vmm_block *block = &spec->blocks[i];
-        const struct guest_device *d = declared(spec->guest, GUEST_BLOCK, block->device, err);
+        const struct guest_device *d =
+            solo5_attach(attached, spec->guest, GUEST_BLOCK, block->device, err);
 
-        if (!d || attach(attached, spec->guest, d, err) < 0)
+        if (!d)
             return -1;
         strv_take(&plan->argv,
                   xasprintf("--block=%s:%d%s", d->name, *fd, block->readonly ? ":ro" : ""));
@@ -234,35 +141,6 @@ static int plan_blocks(const struct vmm_spec *spec, struct vmm_plan *plan,
         if (plan_fd(plan, block->fd, (*fd)++, false, err) < 0)
             return -1;
     }
-    return 0;
-}
-
-static int check_all_attached(const struct guest *guest, const struct attached *attached,
-                              struct err *err)
-{
-    for (size_t i = 0; i < guest->n_devices; i++)
-        if (!attached->by_index[i])
-            return err_set(err, ERR_INVALID,
-                           "%s device '%s': the guest declares it, but the pod has none to attach",
-                           type_name(guest->devices[i].type), guest->devices[i].name);
-    return 0;
-}
-
-static int plan_arguments(const struct vmm_spec *spec, struct vmm_plan *plan, struct err *err)
-{
-    autostrv char **arguments = NULL;
-    size_t bytes = 0;
-
-    if (family_arguments(spec, &arguments, err) < 0)
-        return -1;
-    strv_push(&plan->argv, "--");
-    for (char **arg = arguments; arg && *arg; arg++) {
-        bytes += strlen(*arg) + 1;
-        strv_push(&plan->argv, *arg);
-    }
-    if (bytes > SOLO5_CMDLINE_SIZE)
-        return err_set(err, ERR_INVALID, "arguments: %zu bytes, a Solo5 unikernel takes at most %u",
-                       bytes - 1, SOLO5_CMDLINE_SIZE - 1);
     return 0;
 }
 
@@ -282,11 +160,11 @@ static int plan_kvm(struct vmm_plan *plan, struct err *err)
 static int plan(const struct backend *b, const struct vmm_handler *handler,
                 const struct vmm_spec *spec, struct vmm_plan *ret, struct err *err)
 {
-    struct attached attached = {{false}};
+    struct solo5_attached attached = {{false}};
     uint64_t file_bytes = 0;
     int fd = FIRST_DEVICE_FD;
 
-    if (accepts(b, spec->guest, err) < 0 ||
+    if (solo5_accepts(b->name, spec->guest, err) < 0 ||
         plan_memory(b, handler->vmm->config, spec, &ret->guest_memory, err) < 0)
         return -1;
     if (spec->cpus > 1)
@@ -301,10 +179,11 @@ static int plan(const struct backend *b, const struct vmm_handler *handler,
         return -1;
     if (plan_nets(spec, ret, &attached, &fd, err) < 0 ||
         plan_blocks(spec, ret, &attached, &fd, &file_bytes, err) < 0 ||
-        check_all_attached(spec->guest, &attached, err) < 0)
+        solo5_check_attached(spec->guest, &attached, err) < 0)
         return -1;
     ret->jail.fsize = file_bytes;
-    return plan_arguments(spec, ret, err);
+    strv_push(&ret->argv, "--");
+    return solo5_arguments(spec, ret, err);
 }
 
 static int spt_plan(const struct vmm_handler *handler, const struct vmm_spec *spec,
@@ -321,14 +200,9 @@ static int hvt_plan(const struct vmm_handler *handler, const struct vmm_spec *sp
 
 /* ---------------------------------------------------------------- what an end means */
 
-struct meaning {
-    int code;
-    const char *reason, *message;
-};
-
 /* Statuses that tender and guest share: the tender's own come with a line on its stderr, the
  * guest's without. */
-static const struct meaning tender_statuses[] = {
+static const struct solo5_meaning tender_statuses[] = {
     {STATUS_SETUP, "StartError",
      "the tender could not set the guest up, unless the guest itself "
      "ended with this status"},
@@ -337,34 +211,12 @@ static const struct meaning tender_statuses[] = {
      "guest itself ended with this status"},
     {SOLO5_EXIT_ABORT, "Error", "the guest aborted"},
 };
-static const struct meaning hvt_statuses[] = {
+static const struct solo5_meaning hvt_statuses[] = {
     {STATUS_KVM, "GuestCrashed", "KVM could not go on with the guest"},
     {STATUS_GUEST_FAULT, "GuestCrashed",
      "triple fault, or access to memory that is not the guest's"},
     {STATUS_GUEST_CALL, "GuestCrashed", "the guest made a call that does not exist"},
 };
-static const struct meaning signals[] = {
-    {SIGSEGV, "GuestCrashed", "access to memory that is not the guest's"},
-    {SIGBUS, "GuestCrashed", "access to memory that is not there"},
-    {SIGILL, "GuestCrashed", "illegal instruction"},
-    {SIGFPE, "GuestCrashed", "arithmetic fault"},
-    {SIGTRAP, "GuestCrashed", "breakpoint"},
-    {SIGSYS, "GuestCrashed", "the guest made a system call that it may not make"},
-    {SIGXFSZ, "GuestCrashed", "the guest wrote behind the end of its disk"},
-};
-
-static bool look_up(const struct meaning *table, size_t n, int code, const char **reason,
-                    const char **message)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (table[i].code == code) {
-            *reason = table[i].reason;
-            *message = table[i].message;
-            return true;
-        }
-    }
-    return false;
-}
 
 static void explain(bool is_hvt, const struct vmm_ending *end, struct vmm_verdict *ret)
 {
@@ -374,11 +226,11 @@ static void explain(bool is_hvt, const struct vmm_ending *end, struct vmm_verdic
                                 .reason = ok ? "Completed" : "Error",
                                 .message = ""};
     if (!end->exited)
-        (void)look_up(signals, ARRAY_SIZE(signals), end->code, &ret->reason, &ret->message);
-    else if (!is_hvt || !look_up(hvt_statuses, ARRAY_SIZE(hvt_statuses), end->code, &ret->reason,
-                                 &ret->message))
-        (void)look_up(tender_statuses, ARRAY_SIZE(tender_statuses), end->code, &ret->reason,
-                      &ret->message);
+        (void)solo5_explain_signal(end->code, &ret->reason, &ret->message);
+    else if (!is_hvt || !solo5_look_up(hvt_statuses, ARRAY_SIZE(hvt_statuses), end->code,
+                                       &ret->reason, &ret->message))
+        (void)solo5_look_up(tender_statuses, ARRAY_SIZE(tender_statuses), end->code, &ret->reason,
+                            &ret->message);
 }
 
 static void spt_explain(const struct vmm_ending *end, struct vmm_verdict *ret)

@@ -204,8 +204,9 @@ struct vmm_jail {
     int64_t pids_max;
     uint64_t nofile, fsize; /* rlimits */
     bool new_pid_ns;
-    bool pod_netns;     /* in the pod's network namespace, for a VMM that opens its tap by name */
-    uint32_t groups[4]; /* further groups: that of /dev/kvm */
+    bool pod_netns; /* in the pod's network namespace, for a VMM that opens its tap by name */
+    bool interface_sockets; /* it may make sockets to look at interfaces: UDP and rtnetlink */
+    uint32_t groups[4];     /* further groups: that of /dev/kvm */
     size_t n_groups;
     uint64_t tmpfs_bytes; /* how much may be written below all VMM_DIR entries together */
 };
@@ -253,7 +254,11 @@ void vmm_plan_done(struct vmm_plan *plan);
 
 struct vmm_handler; /* a handler of the configuration, resolved */
 
-enum vmm_stop { VMM_STOP_SIGTERM, VMM_STOP_CONTROL };
+enum vmm_stop {
+    VMM_STOP_SIGTERM,
+    VMM_STOP_CONTROL, /* vmm_driver.shutdown asks the guest */
+    VMM_STOP_KILL,    /* it hears no signal and its guest nothing: SIGKILL at once */
+};
 
 /* How the daemon reaches the VMM's API, if it has one. */
 enum vmm_control {
@@ -317,9 +322,10 @@ struct vmm_config {
     int64_t uid_first, uid_count; /* unique uids for jails */
     uint64_t memory_overhead;
     nsec_t ready_timeout; /* from a VMM's start until its API says that the guest runs */
-    char *qemu_program;   /* "" = qemu-system-ARCH in PATH */
-    char *qemu_machine;   /* "q35" or "microvm"; "auto": by the guest */
-    char *qemu_accel;     /* "auto", "kvm" or "tcg" */
+    char *solo5_spt_program, *solo5_hvt_program; /* "" = solo5-spt, solo5-hvt in PATH */
+    char *qemu_program;                          /* "" = qemu-system-ARCH in PATH */
+    char *qemu_machine;                          /* "q35" or "microvm"; "auto": by the guest */
+    char *qemu_accel;                            /* "auto", "kvm" or "tcg" */
 };
 extern const struct option vmm_options[];
 extern const size_t vmm_options_n;

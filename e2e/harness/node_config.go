@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-var reservedKey = regexp.MustCompile(`^[a-z_]+(\.[a-z_]+)+$`)
+var reservedKey = regexp.MustCompile(`^[a-z_]+(\.[a-z0-9_]+)+$`)
 
 // config is the generated configuration file.
 func (n *Node) config() string {

@@ -146,7 +146,7 @@ _Noreturn void jail_enter(const struct monitor *m, const struct jail_fds *fds)
     set_limits(m);
     drop_privileges(m);
     start_child_signals(m);
-    if (jail_filter(m->spec.n_entries > 0) < 0)
+    if (jail_filter(m->spec.n_entries > 0, m->spec.interface_sockets) < 0)
         start_child_failed(m, "install the seccomp filter");
     syscall(SYS_execveat, JAIL_PROGRAM_FD, "", m->spec.argv, m->spec.env, AT_EMPTY_PATH);
     start_child_failed(m, "execute the VMM's program");

@@ -45,6 +45,8 @@
  *   oom_score_adj=N        of the workload (vmm); clamped when the host refuses
  *   uid= gid= nofile= fsize= new_pid_ns=1
  *                          the jail (vmm)
+ *   interface_sockets=1    with entries of a root, the seccomp filter also lets it make UDP and
+ *                          rtnetlink sockets, with which it looks at the interfaces of netns
  *   group=GID              a supplementary group of it (r)
  *   netns=FD               vmm: descriptor of the network namespace to enter before the jail
  *                          closes; none: a fresh, empty one. One empty namespace made by the

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/netlink.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -378,23 +379,38 @@ static void personality_query(struct program *p)
     end_call(p, at);
 }
 
-static void local_sockets_only(struct program *p)
+/* The accumulator is `family`: allow the call if argument `n`, without `ignored` bits, is `value`.
+ */
+static void when_socket(struct program *p, uint32_t family, int n, uint32_t ignored, uint32_t value)
+{
+    add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, family, 0, 5));
+    load(p, argument(n, false));
+    add(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~ignored));
+    when(p, value, SECCOMP_RET_ALLOW);
+    give(p, SECCOMP_RET_ERRNO | EPERM);
+}
+
+static void local_sockets_only(struct program *p, bool interfaces)
 {
     unsigned short at = begin_call(p, SYS_socket);
 
     load(p, argument(0, false));
     when(p, AF_UNIX, SECCOMP_RET_ALLOW);
+    if (interfaces) {
+        when_socket(p, AF_INET, 1, SOCK_CLOEXEC | SOCK_NONBLOCK, SOCK_DGRAM);
+        when_socket(p, AF_NETLINK, 2, 0, NETLINK_ROUTE);
+    }
     give(p, SECCOMP_RET_ERRNO | EPERM);
     end_call(p, at);
 }
 
-static void with_files(struct program *p)
+static void with_files(struct program *p, bool interfaces)
 {
     for (size_t i = 0; i < COUNT(allowed_files); i++)
         when(p, (uint32_t)allowed_files[i], SECCOMP_RET_ALLOW);
     for (size_t i = 0; i < COUNT(refused_files); i++)
         when(p, (uint32_t)refused_files[i], SECCOMP_RET_ERRNO | EPERM);
-    local_sockets_only(p);
+    local_sockets_only(p, interfaces);
 }
 
 static void no_typing(struct program *p)
@@ -408,7 +424,7 @@ static void no_typing(struct program *p)
     end_call(p, at);
 }
 
-int jail_filter(bool files)
+int jail_filter(bool files, bool interfaces)
 {
     static struct program p;
     struct sock_fprog fprog;
@@ -424,7 +440,7 @@ int jail_filter(bool files)
     for (size_t i = 0; i < COUNT(allowed); i++)
         when(&p, (uint32_t)allowed[i], SECCOMP_RET_ALLOW);
     if (files)
-        with_files(&p);
+        with_files(&p, interfaces);
     execveat_once(&p);
     threads_only(&p);
     personality_query(&p);

@@ -59,6 +59,7 @@ static const struct key keys[] = {
     {"nofile", KIND_NUMBER, AT(nofile), 0, 3, 1 << 20},
     {"fsize", KIND_NUMBER, AT(fsize), 0, 0, INT64_MAX},
     {"new_pid_ns", KIND_BOOL, AT(new_pid_ns), 0, 0, 0},
+    {"interface_sockets", KIND_BOOL, AT(interface_sockets), 0, 0, 0},
     {"netns", KIND_FD, AT(netns), 0, 0, 0},
     {"group", KIND_GROUP, 0, 0, 0, 0},
     {"root_ro", KIND_ROOT_BIND, 0, 0, ROOT_RO, 0},

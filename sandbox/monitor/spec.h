@@ -56,7 +56,7 @@ struct spec {
     int64_t timeout_ms;        /* 0: none */
     int64_t uid, gid;          /* -1: not given */
     int64_t nofile, fsize;     /* -1: not given */
-    bool new_pid_ns, kill_on_start_failure;
+    bool new_pid_ns, interface_sockets, kill_on_start_failure;
     int netns; /* -1: a fresh one */
     int64_t groups[SPEC_GROUPS_MAX];
     size_t n_groups;

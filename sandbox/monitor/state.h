@@ -168,8 +168,10 @@ void root_enter(const struct monitor *m, const struct jail_fds *fds);
     255 /* above any descriptor the jailed program can have: its RLIMIT_NOFILE is lower */
 #define JAIL_NOFILE_MAX 254
 /** jail_filter() - install the outer seccomp filter: the one execve left is of JAIL_PROGRAM_FD.
- * @files: there is something in the root: files may be opened. Returns: 0, or -1 with errno. */
-int jail_filter(bool files);
+ * @files: there is something in the root: files may be opened.
+ * @interfaces: with files, also sockets to look at network interfaces.
+ * Returns: 0, or -1 with errno. */
+int jail_filter(bool files, bool interfaces);
 
 /* ---- nap.c */
 /** nap() - give back all pages of the program and wait in poll() without end. `revents` are filled

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -135,6 +136,11 @@ static long attempt(const char *name)
         {"create", SYS_openat, AT_FDCWD, (long)"/x", O_CREAT | O_RDWR},
         {"socket", SYS_socket, AF_INET, SOCK_STREAM, 0},
         {"unix", SYS_socket, AF_UNIX, SOCK_STREAM, 0},
+        {"udp", SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0},
+        {"udp6", SYS_socket, AF_INET6, SOCK_DGRAM, 0},
+        {"raw", SYS_socket, AF_INET, SOCK_RAW, 1},
+        {"rtnetlink", SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE},
+        {"netfilter", SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER},
         {"packet", SYS_socket, AF_PACKET, SOCK_RAW, 0},
         {"mkdir", SYS_mkdirat, AT_FDCWD, (long)"/d", 0700},
         {"mount", SYS_mount, (long)"x", (long)"/", (long)"tmpfs"},

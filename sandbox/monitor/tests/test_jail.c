@@ -383,6 +383,32 @@ static void escapes_with_files(void **state)
     }
 }
 
+/* Sockets to look at interfaces are for who asks for them, and no others come along. */
+static void interface_sockets(void **state)
+{
+    static const struct {
+        const char *what;
+        bool with, without;
+    } cases[] = {{"udp", true, false},     {"rtnetlink", true, false}, {"unix", true, true},
+                 {"udp6", false, false},   {"raw", false, false},      {"socket", false, false},
+                 {"packet", false, false}, {"netfilter", false, false}};
+    struct rig rig;
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        for (int with = 0; with < 2; with++) {
+            bool may = with ? cases[i].with : cases[i].without;
+
+            open_probe(&rig, state, "try", cases[i].what);
+            rig_field(&rig, "root_file", "/x");
+            if (with)
+                rig_field(&rig, "interface_sockets", "1");
+            rig_start_ok(&rig);
+            print_message("%s %d\n", cases[i].what, with);
+            rig_end(&rig, "v", may ? "code 0\nsignal 0\n" : "code 10\nsignal 0\n");
+        }
+    }
+}
+
 /* The memory cgroup of this host, v2 or v1; "" when there is none to be had. */
 static char *memory_cgroup(const char **limit_file)
 {
@@ -469,6 +495,7 @@ int main(void)
         in_dir(entries_bounded),
         in_dir(entries_that_fail),
         in_dir(escapes_with_files),
+        in_dir(interface_sockets),
         in_dir(last_words_of_a_vmm),
         in_dir(input),
         in_dir(program_that_is_none),

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guests
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+	h "unicri.dev/e2e/harness"
+)
+
+// A driver of unikernels, as its contract is tested. What is the same for all stands in contract(); what a driver's
+// monitor does in its own way stands in the table.
+type driver struct {
+	name   string                                     // handler
+	option string                                     // configuration key of its program; "" = built in
+	find   func() (program, why string)               // why: it cannot be tested here
+	old    string                                     // what a version that is too old says of itself
+	guest  func(role string) (ref string, a []string) // roles: hello, exit 42, crash, idle, spin
+	crash  string                                     // reason of a container whose guest crashed; "" = any but "Completed"
+	root   []string                                   // what its jail may hold
+	disk   string                                     // what a guest of it says of its disk
+	net    bool                                       // a guest of it answers HTTP on port 8080
+}
+
+func builtIn() (string, string) { return "", "" }
+
+func installed(program string, needsKVM bool) func() (string, string) {
+	return func() (string, string) {
+		if needsKVM && !kvm() {
+			return "", "there is no KVM"
+		}
+		path, err := exec.LookPath(program)
+		if err != nil {
+			return "", program + " is not installed"
+		}
+		path, err = filepath.Abs(path)
+		if err != nil {
+			return "", err.Error()
+		}
+		return path, ""
+	}
+}
+
+// solo5 guests do by themselves what their role asks for.
+func solo5(target string) func(string) (string, []string) {
+	return func(role string) (string, []string) {
+		switch role {
+		case "hello":
+			return h.GuestRef("hello." + target), []string{"one", "two"}
+		case "exit":
+			return h.GuestRef("exitcode." + target), []string{"42"}
+		}
+		if role == "disk" {
+			return h.RegistryAddr + "/guest/disk:" + target, nil
+		}
+		return h.GuestRef(role + "." + target), nil
+	}
+}
+
+const sector = "first sector of the disk"
+
+var externalRoot = []string{"kernel", "dev", "lib", "lib64", "usr", "disk0"}
+
+var drivers = []driver{
+	{name: "tender-spt", find: builtIn, guest: solo5("spt"), crash: "GuestCrashed", disk: sector, net: true},
+	{name: "tender-hvt", find: func() (string, string) {
+		if !kvm() {
+			return "", "there is no KVM"
+		}
+		return "", ""
+	}, guest: solo5("hvt"), crash: "GuestCrashed", disk: sector, net: true},
+	{name: "solo5-spt", option: "vmm.solo5_spt_program", find: installed("solo5-spt", false), old: "solo5-spt tender, version v0.6.9",
+		guest: solo5("spt"), crash: "GuestCrashed", root: externalRoot, disk: sector, net: true},
+	{name: "solo5-hvt", option: "vmm.solo5_hvt_program", find: installed("solo5-hvt", true), old: "solo5-hvt tender, version v0.6.9",
+		guest: solo5("hvt"), root: externalRoot, disk: sector, net: true},
+}
+
+// script is a program that says `text` on both streams, whatever it is asked.
+func script(t *testing.T, text string) string {
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\necho '"+text+"'\necho '"+text+"' >&2\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestContract is what every driver promises, whichever monitor is behind it.
+func TestContract(t *testing.T) {
+	h.NeedUnicrid(t)
+	set := map[string]string{}
+	for _, d := range drivers {
+		if program, why := d.find(); why == "" && d.option != "" {
+			set[d.option] = strconv.Quote(program)
+		}
+	}
+	n := h.NewNode(t, h.NodeOptions{Set: set, Images: func(r *h.Registry) error {
+		for _, b := range []string{"spt", "hvt"} {
+			if err := r.Push("guest/disk", b, blockImage(t, "blk."+b)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
+	for _, d := range drivers {
+		t.Run(d.name, func(t *testing.T) {
+			if _, why := d.find(); why != "" {
+				t.Skip(why)
+			}
+			contract(t, n, d)
+		})
+	}
+}
+
+func contract(t *testing.T, n *h.Node, d driver) {
+	run := func(t *testing.T, role string) (*h.Pod, *h.Ctr) {
+		t.Helper()
+		p, err := n.TryRunPod(role+"-"+d.name, d.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ref, a := d.guest(role)
+		n.Pull(t, ref)
+		return p, p.Run(t, "guest", ref, nil, args(a...))
+	}
+	end := func(t *testing.T, p *h.Pod) {
+		t.Helper()
+		p.Stop(t)
+		p.Remove(t)
+	}
+	t.Run("console and end", func(t *testing.T) {
+		p, c := run(t, "hello")
+		s := c.Wait(t, 20e9)
+		if s.ExitCode != 0 || s.Reason != "Completed" {
+			t.Errorf("%v", s)
+		}
+		if out := c.Out(t, "stdout"); !strings.Contains(out, "Hello from a unikernel\n") || !strings.Contains(out, "one two") {
+			t.Errorf("%q", c.RawLog())
+		}
+		end(t, p)
+	})
+	t.Run("exit status", func(t *testing.T) {
+		p, c := run(t, "exit")
+		if s := c.Wait(t, 20e9); s.ExitCode != 42 || s.Reason != "Error" {
+			t.Errorf("%v %s", s, c.RawLog())
+		}
+		end(t, p)
+	})
+	t.Run("crash", func(t *testing.T) {
+		p, c := run(t, "crash")
+		s := c.Wait(t, 20e9)
+		if s.ExitCode == 0 || s.Reason == "Completed" || s.Reason == "" || s.Message == "" || d.crash != "" && s.Reason != d.crash {
+			t.Errorf("%v %s", s, c.RawLog())
+		}
+		end(t, p)
+	})
+	t.Run("stop", func(t *testing.T) {
+		for _, role := range []string{"idle", "spin"} {
+			p, c := run(t, role)
+			c.WaitLog(t, map[string]string{"idle": "idle: waiting", "spin": "busy from now on"}[role], 20e9)
+			start := time.Now()
+			if err := n.RT.StopContainer(h.Ctx, c.ID, 2); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took > h.Slow(5*time.Second) {
+				t.Errorf("%s: a grace of 2 s took %v", role, took)
+			}
+			if s := c.Status(t); s.State != cri.ContainerState_CONTAINER_EXITED {
+				t.Errorf("%s: %v", role, s)
+			}
+			end(t, p)
+		}
+	})
+	t.Run("jail", func(t *testing.T) {
+		p, c := run(t, "idle")
+		c.WaitLog(t, "idle: waiting", 20e9)
+		q, e := run(t, "spin")
+		e.WaitLog(t, "busy from now on", 20e9)
+		a, b := findGuest(t, n, c), findGuest(t, n, e)
+		checkJail(t, a, d.root...)
+		if a.uid == b.uid {
+			t.Errorf("two guests share the uid %s", a.uid)
+		}
+		end(t, q)
+		end(t, p)
+	})
+	if d.disk != "" {
+		t.Run("disk", func(t *testing.T) {
+			p, c := run(t, "disk")
+			if s := c.Wait(t, 20e9); s.ExitCode != 0 || !strings.Contains(c.RawLog(), d.disk) {
+				t.Errorf("%v %s", s, c.RawLog())
+			}
+			end(t, p)
+		})
+	}
+	if d.net {
+		t.Run("network", func(t *testing.T) {
+			p, c := run(t, "http")
+			if got, err := n.Get("http://"+p.IP(t)+":8080/hello", 10*time.Second); err != nil || !strings.Contains(got, "/hello") {
+				t.Errorf("%q %v\n%s", got, err, c.RawLog())
+			}
+			checkJail(t, findGuest(t, n, c), d.root...)
+			end(t, p)
+		})
+	}
+}
+
+// TestUnfit: a driver whose program is missing or too old says so, and `unicri check` says the same.
+func TestUnfit(t *testing.T) {
+	h.NeedUnicrid(t)
+	for _, kind := range []string{"missing", "old"} {
+		t.Run(kind, func(t *testing.T) {
+			set := map[string]string{}
+			for _, d := range drivers {
+				if d.option != "" && kind == "missing" {
+					set[d.option] = strconv.Quote("/nonexistent/" + d.name)
+				} else if d.option != "" {
+					set[d.option] = strconv.Quote(script(t, d.old))
+				}
+			}
+			n := h.NewNode(t, h.NodeOptions{Set: set})
+			out, _ := exec.Command(h.Bin("unicri"), "--socket", n.Socket, "check").CombinedOutput()
+			for _, d := range drivers {
+				if d.option != "" {
+					unfit(t, n, d, map[string]string{"missing": "is not installed", "old": "is needed"}[kind], string(out))
+				}
+			}
+		})
+	}
+}
+
+func unfit(t *testing.T, n *h.Node, d driver, words, check string) {
+	t.Helper()
+	line := ""
+	for _, l := range strings.Split(check, "\n") {
+		if strings.Contains(l, " "+d.name+": ") {
+			line = l
+		}
+	}
+	if !strings.HasPrefix(line, "no ") || !strings.Contains(line, words) {
+		t.Errorf("%s: unicri check says %q:\n%s", d.name, line, check)
+	}
+	p, err := n.TryRunPod("unfit-"+d.name, d.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, a := d.guest("hello")
+	n.Pull(t, ref)
+	if _, err := p.TryCreate("guest", ref, nil, args(a...)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("driver '%s'", d.name)) || !strings.Contains(err.Error(), words) {
+		t.Errorf("%s: CreateContainer: %v", d.name, err)
+	}
+	p.Stop(t)
+	p.Remove(t)
+}
