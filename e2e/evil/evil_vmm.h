@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* evil_vmm - the table of what evil-vmm tries. */
+#ifndef UNICRI_E2E_EVIL_VMM_H
+#define UNICRI_E2E_EVIL_VMM_H
+
+#include <stddef.h>
+
+struct attempt {
+    const char *name;
+    long (*run)(void); /* or, where NULL, the system call below; negative: refused, see errno */
+    long nr, a, b, c, d;
+    long bound; /* a result up to this one is no escape: a resource that ends */
+};
+extern const struct attempt evil_attempts[];
+extern const size_t evil_attempts_n;
+
+#endif
