@@ -26,6 +26,7 @@ static const struct debug_kind {
     {"console", DEBUG_CONSOLE, false, false, false},
     {"regs", DEBUG_REGS, true, false, false},
     {"pcap", DEBUG_PCAP, false, true, false},
+    {"gdb", DEBUG_GDB, true, true, true},
 };
 
 static const struct debug_kind *kind_of(const char *name)

@@ -20,6 +20,7 @@
 static const struct debug_command *const commands[] = {
 #if defined(__x86_64__)
     &debug_regs,
+    &debug_gdb,
 #endif
     &debug_console,
     &debug_pcap,

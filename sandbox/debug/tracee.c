@@ -19,7 +19,7 @@
 #define RESTART_FIRST 512
 #define RESTART_LAST  514
 
-struct tracee tracee = {.mem_fd = -1, .pagemap_fd = -1, .vcpu_fd = -1};
+struct tracee tracee = {.mem_fd = -1, .pagemap_fd = -1, .pidfd = -1, .vcpu_fd = -1};
 
 /* Field 22 of /proc/PID/stat, counted behind the name, which may hold anything. */
 static uint64_t start_time_of(pid_t pid)
@@ -71,6 +71,9 @@ int tracee_open(const struct debug_options *o, struct err *err)
         return err_sys(err, "trace the guest");
     }
     t->state = TRACEE_RUNNING;
+    t->pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
+    if (t->pidfd < 0)
+        return err_sys(err, "hold the guest's process");
     if (start_time_of(t->pid) != o->start_time)
         return err_set(err, ERR_NOT_FOUND, "the guest has ended");
     if ((t->mem_fd = open_of(t->pid, "mem", O_RDWR, err)) < 0 ||
@@ -184,6 +187,25 @@ int tracee_resume(bool step, int deliver, struct err *err)
     if (ptrace(step ? PTRACE_SINGLESTEP : PTRACE_CONT, t->pid, NULL, (unsigned long)deliver) < 0)
         return err_sys(err, "let the guest go on");
     t->state = TRACEE_RUNNING;
+    return 0;
+}
+
+int tracee_let_die(struct err *err)
+{
+    struct tracee *t = &tracee;
+    struct pollfd p = {.fd = t->pidfd, .events = POLLIN};
+    struct user_regs_struct r;
+    int signal = t->signal;
+
+    /* The fault comes again by itself; after an int3 the guest would go on behind it. */
+    if (signal == SIGTRAP && ptrace(PTRACE_GETREGS, t->pid, NULL, &r) == 0) {
+        r.rip--;
+        (void)ptrace(PTRACE_SETREGS, t->pid, NULL, &r);
+    }
+    if (ptrace(PTRACE_DETACH, t->pid, NULL, 0UL) < 0)
+        return err_sys(err, "let the guest go");
+    t->state = poll(&p, 1, STOP_TIMEOUT) > 0 ? TRACEE_ENDED : TRACEE_NONE;
+    t->status = signal; /* as wait(2) tells of a signal */
     return 0;
 }
 

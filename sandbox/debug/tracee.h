@@ -28,7 +28,7 @@ enum tracee_state { TRACEE_NONE, TRACEE_RUNNING, TRACEE_STOPPED, TRACEE_ENDED };
 struct tracee {
     enum tracee_state state;
     pid_t pid;
-    int mem_fd, pagemap_fd;
+    int mem_fd, pagemap_fd, pidfd;
     bool hvt;
     uint64_t size; /* guest addresses are GUEST_LOW up to here */
     uint64_t host; /* where guest address 0 is in the VMM; 0 under spt */
@@ -52,6 +52,11 @@ int tracee_stop(struct err *err) MUST_CHECK;
 bool tracee_wait(int ms);
 /** tracee_resume() - with signal `deliver` (0: none); `step`: one instruction. */
 int tracee_resume(bool step, int deliver, struct err *err) MUST_CHECK;
+
+/** tracee_let_die() - stopped by a fault of the guest's: let go of it for good, and wait for what
+ * the fault does. (As the first process of its PID namespace it survives every fault while it is
+ * traced: only without us it dies.) ENDED, or NONE when it lives on. */
+int tracee_let_die(struct err *err) MUST_CHECK;
 
 /* All of these: stopped only. */
 int tracee_registers(struct user_regs_struct *ret, struct err *err) MUST_CHECK;
