@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -51,15 +52,15 @@ static const char *find(int argc, char **argv, const char *key)
 static void take_memory(void)
 {
     for (size_t taken = 0;; taken++) {
-        char *p = malloc(1 << 20);
+        char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-        if (!p)
+        if (p == MAP_FAILED)
             break;
-        memset(p, 1, 1 << 20); /* until it is killed: nobody frees it */
+        memset(p, 1, 1 << 20);
         if (taken % 64 == 0)
             printf("memory: %zu MiB\n", taken);
     }
-    printf("memory: bounded: by malloc\n");
+    printf("memory: bounded: by mmap\n");
 }
 
 static void attempt(const struct attempt *a)
