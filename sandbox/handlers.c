@@ -13,7 +13,8 @@
 #define HANDLERS_MAX            64
 #define HANDLER_ANNOTATIONS_MAX 64
 
-static const char *const known_keys[] = {"kind", "program", "pod_annotations", "debug"};
+static const char *const known_keys[] = {"kind",  "program", "pod_annotations",
+                                         "debug", "machine", "accel"};
 
 char *program_find(const char *name)
 {
@@ -76,7 +77,7 @@ static struct handler *find(const struct handlers *hs, const char *name)
 
 static int read_one(struct handlers *hs, const char *name, const json_t *table, struct err *err)
 {
-    const char *kind = NULL, *program = NULL, *key;
+    const char *kind = NULL, *program = NULL, *machine = NULL, *accel = NULL, *key;
     struct handler *h = add(hs, name);
     json_t *value;
 
@@ -90,10 +91,16 @@ static int read_one(struct handlers *hs, const char *name, const json_t *table, 
     }
     if (json_need_string(table, "kind", &kind, err) < 0 ||
         json_opt_string(table, "program", &program, err) < 0 ||
+        json_opt_string(table, "machine", &machine, err) < 0 ||
+        json_opt_string(table, "accel", &accel, err) < 0 ||
         json_opt_strv(table, "pod_annotations", HANDLER_ANNOTATIONS_MAX, &h->pod_annotations, err) <
             0 ||
         debug_allowed_parse(json_object_get(table, "debug"), &h->debug, err) < 0 ||
         set_kind(h, kind, err) < 0)
+        return -1;
+    h->machine = xstrdup(machine ? machine : "");
+    h->accel = xstrdup(accel ? accel : "");
+    if (vmm_check_choice(kind, h->machine, h->accel, err) < 0)
         return -1;
     h->program = program_find(program && *program ? program : "runc");
     return 0;
@@ -122,6 +129,8 @@ static int set_default(struct handlers *hs, const char *name, struct err *err)
                            .kind = xstrdup(h->kind),
                            .type = h->type,
                            .program = xstrdup(h->program),
+                           .machine = h->machine ? xstrdup(h->machine) : NULL,
+                           .accel = h->accel ? xstrdup(h->accel) : NULL,
                            .pod_annotations = strv_dup(h->pod_annotations),
                            .debug = h->debug};
 
@@ -170,6 +179,8 @@ void handlers_free(struct handlers *h)
         free(h->v[i].name);
         free(h->v[i].kind);
         free(h->v[i].program);
+        free(h->v[i].machine);
+        free(h->v[i].accel);
         strv_free(h->v[i].pod_annotations);
     }
     handler_features_free(h);

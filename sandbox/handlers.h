@@ -20,6 +20,7 @@ struct handler {
     char *program;          /* of the OCI runtime, absolute; "" when this host has none */
     char **pod_annotations; /* keys that may speak for the image */
     unsigned debug;         /* commands that may look into its guests: see guest_debug.h */
+    char *machine, *accel;  /* for QEMU; "" as vmm.qemu_machine and vmm.qemu_accel say */
 };
 
 struct handlers {

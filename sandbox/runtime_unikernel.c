@@ -365,6 +365,8 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
         .storage = &storage.how,
         .control_fd = control,
         .record_fd = record,
+        .machine = c->handler->machine,
+        .accel = c->handler->accel,
     };
     int rc = plan_and_put(c, &spec, m, err);
 

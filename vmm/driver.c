@@ -163,6 +163,16 @@ const struct vmm_handler *vmm_handler_find(struct vmm *vmm, const char *name,
     return handler;
 }
 
+int vmm_check_choice(const char *driver, const char *machine, const char *accel, struct err *err)
+{
+    if (!*machine && !*accel)
+        return 0;
+    if (!str_eq(driver, AUTO) && !str_eq(driver, vmm_qemu.name))
+        return err_set(err, ERR_INVALID, "kind '%s': has no machine or accelerator to choose",
+                       driver);
+    return qemu_check_choice(machine, accel, err);
+}
+
 const struct vmm_driver *vmm_driver_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)

@@ -41,6 +41,11 @@ extern const struct vmm_driver vmm_qemu;
 extern const struct vmm_driver vmm_solo5_spt;
 extern const struct vmm_driver vmm_solo5_hvt;
 
+/* ---- qemu.c */
+
+/** qemu_check_choice() - "" is "auto". Errors: INVALID. */
+int qemu_check_choice(const char *machine, const char *accel, struct err *err) MUST_CHECK;
+
 /* ---- family.c */
 
 /* QEMU's isa-debug-exit: how a guest tells its VMM its exit status. */

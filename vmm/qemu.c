@@ -38,6 +38,12 @@
 #define MODULES         "/usr/lib/x86_64-linux-gnu/qemu" /* not found by itself without /proc */
 #define NOFILE          128
 
+/* microvm without ACPI: its places for virtio devices (hw/i386/microvm of QEMU 7.1 and later) */
+#define MMIO_PLACES 8
+#define MMIO_BASE   0xfeb00000U
+#define MMIO_BYTES  512
+#define MMIO_IRQ    5U
+
 #define KERNELS (1U << KERNEL_MULTIBOOT | 1U << KERNEL_PVH | 1U << KERNEL_BZIMAGE)
 
 /* ---------------------------------------------------------------- can it run? */
@@ -109,31 +115,34 @@ static char *version_unfit(const char *program)
     return ret;
 }
 
-static bool is_one_of(const char *s, const char *a, const char *b, const char *c)
-{
-    return str_eq(s, a) || str_eq(s, b) || str_eq(s, c);
-}
-
 static const char *setting(const char *value)
 {
     return value && *value ? value : "auto";
+}
+
+int qemu_check_choice(const char *machine, const char *accel, struct err *err)
+{
+    const char *m = setting(machine), *a = setting(accel);
+
+    if (!str_eq(m, "auto") && !str_eq(m, "q35") && !str_eq(m, "microvm"))
+        return err_set(err, ERR_INVALID, "machine '%s': neither 'auto' nor 'q35' nor 'microvm'", m);
+    if (!str_eq(a, "auto") && !str_eq(a, "kvm") && !str_eq(a, "tcg"))
+        return err_set(err, ERR_INVALID, "accelerator '%s': neither 'auto' nor 'kvm' nor 'tcg'", a);
+    return 0;
 }
 
 static char *unavailable(const struct vmm_handler *handler)
 {
     const struct vmm_config *config = handler->vmm->config;
     autofree char *program = find_program(config);
+    struct err err = ERR_INIT;
 
     if (!*program)
         return xasprintf("'%s' is not installed", config->qemu_program && *config->qemu_program
                                                       ? config->qemu_program
                                                       : PROGRAM);
-    if (!is_one_of(setting(config->qemu_machine), "auto", "q35", "microvm"))
-        return xasprintf("vmm.qemu_machine '%s': neither 'auto' nor 'q35' nor 'microvm'",
-                         config->qemu_machine);
-    if (!is_one_of(setting(config->qemu_accel), "auto", "kvm", "tcg"))
-        return xasprintf("vmm.qemu_accel '%s': neither 'auto' nor 'kvm' nor 'tcg'",
-                         config->qemu_accel);
+    if (qemu_check_choice(config->qemu_machine, config->qemu_accel, &err) < 0)
+        return xasprintf("vmm.qemu_machine, vmm.qemu_accel: %s", err.msg);
     if (str_eq(setting(config->qemu_accel), "kvm") && kvm_unusable())
         return xstrdup(kvm_unusable());
     return version_unfit(program);
@@ -156,13 +165,22 @@ struct making {
     const struct vmm_spec *spec;
     struct vmm_plan *plan;
     bool kvm, microvm;
-    int fd; /* the next number in the VMM */
+    int fd;          /* the next number in the VMM */
+    unsigned virtio; /* devices so far */
 };
 
 static void arg2(struct making *m, const char *option, char *value)
 {
     strv_push(&m->plan->argv, option);
     strv_take(&m->plan->argv, value);
+}
+
+/* virtio-KIND-{pci,device}OPTIONS; takes the options. */
+static void virtio(struct making *m, const char *kind, char *options)
+{
+    arg2(m, "-device", xasprintf("virtio-%s-%s%s", kind, m->microvm ? "device" : "pci", options));
+    free(options);
+    m->virtio++;
 }
 
 static int next_fd(struct making *m, int from, struct err *err)
@@ -246,7 +264,11 @@ static int plan_machine(struct making *m, struct err *err)
         return err_set(err, ERR_INVALID, "cpus: %u, at most %d", m->spec->cpus, CPUS_MAX);
     m->plan->guest_memory = size;
     m->plan->overhead = m->kvm ? OVERHEAD_KVM : OVERHEAD_TCG;
-    arg2(m, "-machine", xstrdup(m->microvm ? "microvm,x-option-roms=on" : "q35,vmport=off"));
+    /* With ACPI, Linux finds no clock in an emulated microvm; without, no power button. */
+    arg2(m, "-machine",
+         xasprintf(m->microvm ? "microvm,x-option-roms=on,auto-kernel-cmdline=off,acpi=%s"
+                              : "q35,vmport=off,acpi=%s",
+                   m->microvm && !m->kvm ? "off" : "on"));
     arg2(m, "-accel", m->kvm ? xstrdup("kvm") : xasprintf("tcg,tb-size=%d", TB_MIB));
     arg2(m, "-cpu", xstrdup(m->kvm ? "host" : "max"));
     arg2(m, "-m", xasprintf("%lluM", (unsigned long long)(size / MIB)));
@@ -281,10 +303,9 @@ static void plan_frame(struct making *m)
         strv_push(&m->plan->argv, fixed[i]);
     /* Where a guest says how it ends. */
     arg2(m, "-device", xasprintf("isa-debug-exit,iobase=0x%x,iosize=%u", port.base, port.bytes));
-    if (!m->microvm)
-        arg2(m, "-device", xstrdup("pvpanic"));
+    arg2(m, "-device", xstrdup("pvpanic"));
     arg2(m, "-object", xstrdup("rng-builtin,id=rng"));
-    arg2(m, "-device", xasprintf("virtio-rng-%s,rng=rng", m->microvm ? "device" : "pci"));
+    virtio(m, "rng", xstrdup(",rng=rng"));
 }
 
 static int plan_channels(struct making *m, struct err *err)
@@ -314,9 +335,8 @@ static int plan_nets(struct making *m, struct err *err)
         if (strlen(net->mac) != 17 || strspn(net->mac, "0123456789abcdefABCDEF:") != 17)
             return err_set(err, ERR_INVALID, "MAC address '%s'", net->mac);
         arg2(m, "-netdev", xasprintf("tap,id=net%zu,fd=%d", i, fd));
-        arg2(m, "-device",
-             xasprintf("virtio-net-%s,netdev=net%zu,mac=%s%s", m->microvm ? "device" : "pci", i,
-                       net->mac, m->microvm ? "" : ",romfile="));
+        virtio(m, "net",
+               xasprintf(",netdev=net%zu,mac=%s%s", i, net->mac, m->microvm ? "" : ",romfile="));
     }
     return 0;
 }
@@ -339,10 +359,28 @@ static int plan_blocks(struct making *m, struct err *err)
              xasprintf("driver=raw,node-name=disk%zu,read-only=%s,discard=unmap,file.driver=file,"
                        "file.filename=/dev/fdset/%zu,file.locking=off,file.read-only=%s",
                        i, block->readonly ? "on" : "off", i + 1, block->readonly ? "on" : "off"));
-        arg2(m, "-device",
-             xasprintf("virtio-blk-%s,drive=disk%zu%s", m->microvm ? "device" : "pci", i,
-                       m->microvm ? "" : ",bootindex=-1"));
+        virtio(m, "blk", xasprintf(",drive=disk%zu", i));
     }
+    return 0;
+}
+
+/* Where the guest finds its devices without ACPI: the first one in the last place. QEMU would put
+ * this at the end of the line, among the arguments of a guest's program. */
+static int plan_places(struct making *m, struct strbuf *line, struct err *err)
+{
+    const char *family = vmm_guest_family(m->spec->guest);
+
+    if (!m->microvm || m->kvm)
+        return 0;
+    if (m->virtio > MMIO_PLACES)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "guest: %u virtio devices; an emulated microvm has room for %d", m->virtio,
+                       MMIO_PLACES);
+    if (!str_eq(family, "linux") && !str_eq(family, "hermit"))
+        return 0;
+    for (unsigned i = MMIO_PLACES; i-- > MMIO_PLACES - m->virtio;)
+        strbuf_addf(line, "%svirtio_mmio.device=%d@0x%x:%u", line->len ? " " : "", MMIO_BYTES,
+                    MMIO_BASE + i * MMIO_BYTES, MMIO_IRQ + i);
     return 0;
 }
 
@@ -359,7 +397,7 @@ static int plan_kernel(struct making *m, struct err *err)
             return -1;
         arg2(m, "-initrd", xstrdup("/initrd"));
     }
-    if (family_arguments(m->spec, &arguments, err) < 0)
+    if (family_arguments(m->spec, &arguments, err) < 0 || plan_places(m, &line, err) < 0)
         return -1;
     for (char **arg = arguments; arg && *arg; arg++)
         strbuf_addf(&line, "%s%s", line.len ? " " : "", *arg);
@@ -371,18 +409,34 @@ static int plan_kernel(struct making *m, struct err *err)
     return 0;
 }
 
+/* What the handler asks for, else the configuration. */
+static int choose(struct making *m, struct err *err)
+{
+    const struct vmm_spec *spec = m->spec;
+    const char *accel = setting(spec->accel), *machine = setting(spec->machine);
+
+    if (str_eq(accel, "auto"))
+        accel = setting(m->config->qemu_accel);
+    if (str_eq(machine, "auto"))
+        machine = setting(m->config->qemu_machine);
+    if (qemu_check_choice(machine, accel, err) < 0)
+        return -1;
+    if (str_eq(accel, "kvm") && kvm_unusable())
+        return err_set(err, ERR_UNSUPPORTED, "accelerator 'kvm': %s", kvm_unusable());
+    m->kvm = str_eq(accel, "kvm") || (str_eq(accel, "auto") && !kvm_unusable());
+    m->microvm = str_eq(machine, "microvm");
+    return 0;
+}
+
 static int plan(const struct vmm_handler *handler, const struct vmm_spec *spec,
                 struct vmm_plan *ret, struct err *err)
 {
     const struct vmm_config *config = handler->vmm->config;
     autofree char *program = find_program(config);
-    const char *accel = setting(config->qemu_accel);
     struct making m = {.config = config, .spec = spec, .plan = ret, .fd = FIRST_FD};
 
-    if (accepts(handler, spec->guest, err) < 0)
+    if (accepts(handler, spec->guest, err) < 0 || choose(&m, err) < 0)
         return -1;
-    m.kvm = str_eq(accel, "kvm") || (str_eq(accel, "auto") && !kvm_unusable());
-    m.microvm = str_eq(setting(config->qemu_machine), "microvm");
     (void)close_fd(ret->program_fd);
     ret->program_fd = open(program, O_PATH | O_CLOEXEC);
     if (ret->program_fd < 0)

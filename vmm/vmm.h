@@ -195,6 +195,7 @@ struct vmm_spec {
     int record_fd;       /* an empty file in which the VMM may tell how its guest ended, when the
                             driver has `record`; -1 none */
     const char *workdir; /* for guests that can change into it; "" none */
+    const char *machine, *accel; /* the handler's own; NULL or "": the configuration's */
 };
 
 /* How a VMM is shut in: carried out by the monitor between clone and exec. */
@@ -324,7 +325,7 @@ struct vmm_config {
     nsec_t ready_timeout; /* from a VMM's start until its API says that the guest runs */
     char *solo5_spt_program, *solo5_hvt_program; /* "" = solo5-spt, solo5-hvt in PATH */
     char *qemu_program;                          /* "" = qemu-system-ARCH in PATH */
-    char *qemu_machine;                          /* "q35" or "microvm"; "auto": by the guest */
+    char *qemu_machine;                          /* "q35" or "microvm"; "auto": q35 */
     char *qemu_accel;                            /* "auto", "kvm" or "tcg" */
 };
 extern const struct option vmm_options[];
@@ -347,6 +348,10 @@ void vmm_jail_uids(const struct vmm *vmm, uint32_t *ret_first, uint32_t *ret_cou
  */
 const struct vmm_handler *vmm_handler_find(struct vmm *vmm, const char *name,
                                            const struct guest *guest, struct err *err);
+/** vmm_check_choice() - whether a handler of the configuration may ask `driver` (or "auto") for
+ * this machine and accelerator; both may be "". Errors: INVALID. */
+int vmm_check_choice(const char *driver, const char *machine, const char *accel,
+                     struct err *err) MUST_CHECK;
 /** vmm_driver_find() - by name; NULL: there is none. Says nothing of what the host has. */
 const struct vmm_driver *vmm_driver_find(const char *name);
 nsec_t vmm_ready_timeout(const struct vmm *vmm);

@@ -71,7 +71,7 @@ func pushStandard(r *Registry) error {
 	kernels, _ := filepath.Glob(Guest("*"))
 	for _, k := range kernels {
 		ext := strings.TrimPrefix(filepath.Ext(k), ".")
-		if ext != "spt" && ext != "hvt" {
+		if ext != "spt" && ext != "hvt" && ext != "pvh" {
 			continue
 		}
 		data, err := os.ReadFile(k)
@@ -79,7 +79,12 @@ func pushStandard(r *Registry) error {
 			return err
 		}
 		name := strings.TrimSuffix(filepath.Base(k), "."+ext)
-		if err := r.Push("guest/"+name, ext, Unikernel(data, ext, nil, nil)); err != nil {
+		extra := map[string]string{}
+		if ext == "pvh" { // any monitor that has such machines
+			extra["com.urunc.unikernel.unikernelType"] = "generic"
+			extra["com.urunc.unikernel.hypervisor"] = ""
+		}
+		if err := r.Push("guest/"+name, ext, Unikernel(data, ext, nil, extra)); err != nil {
 			return fmt.Errorf("guest %s: %w", name, err)
 		}
 	}

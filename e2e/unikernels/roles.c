@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * roles - a guest of machines, entered by the PVH protocol: 32 bits, flat, no paging, ebx points to
+ * the start information. It prints its command line and memory, and does what the first word says:
+ * exit N (by the debug port), off, reset, crash, panic, spin, idle. The linker script is roles.lds.
+ */
+#include <stdint.h>
+
+#define COM1       0x3f8
+#define DEBUG_PORT 0x501 /* isa-debug-exit */
+#define PANIC_PORT 0x505 /* pvpanic */
+#define PM1A       0x604 /* q35's ACPI: sleep */
+#define KEYBOARD   0x64
+#define MAGIC      0x336ec578 /* of the start information */
+#define RAM        1
+
+struct start_info {
+    uint32_t magic, version, flags, nr_modules;
+    uint64_t modlist, cmdline, rsdp, memmap;
+    uint32_t memmap_entries, reserved;
+};
+struct memmap_entry {
+    uint64_t addr, size;
+    uint32_t type, reserved;
+};
+
+void pvh_main(const struct start_info *info);
+void pvh_entry(void);
+
+/* The note and the entry: in assembly, for a pointer in a note is no constant of C. */
+__asm__(".section .note, \"a\"\n"
+        ".long 4, 4, 18\n" /* XEN_ELFNOTE_PHYS32_ENTRY */
+        ".asciz \"Xen\"\n"
+        ".long pvh_entry\n"
+        ".section .bss\n"
+        ".balign 16\n"
+        "stack: .skip 16384\n"
+        "stack_end:\n"
+        ".text\n"
+        ".global pvh_entry\n"
+        "pvh_entry: cli\n"
+        "mov $stack_end, %esp\n"
+        "push %ebx\n"
+        "call pvh_main\n"
+        "1: hlt\n"
+        "jmp 1b\n");
+
+static void out8(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port));
+}
+
+static void out16(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port));
+}
+
+static uint8_t in8(uint16_t port)
+{
+    uint8_t value;
+
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static void say(const char *s)
+{
+    for (; *s; s++) {
+        while (!(in8(COM1 + 5) & 0x20))
+            ;
+        out8(COM1, (uint8_t)*s);
+    }
+}
+
+static void say_number(uint32_t n)
+{
+    char digits[11];
+    char *at = digits + sizeof(digits) - 1;
+
+    *at = '\0';
+    do
+        *--at = (char)('0' + n % 10);
+    while (n /= 10);
+    say(at);
+}
+
+/* The rest of `line` behind the word, or NULL. */
+static const char *behind(const char *line, const char *word)
+{
+    while (*word && *line == *word) {
+        line++;
+        word++;
+    }
+    if (*word || (*line && *line != ' '))
+        return 0;
+    return *line ? line + 1 : line;
+}
+
+static uint32_t mebibytes(const struct start_info *info)
+{
+    const struct memmap_entry *e = (const struct memmap_entry *)(uintptr_t)info->memmap;
+    uint64_t sum = 0;
+
+    if (info->version < 1)
+        return 0;
+    for (uint32_t i = 0; i < info->memmap_entries; i++)
+        if (e[i].type == RAM)
+            sum += e[i].size;
+    return (uint32_t)(sum >> 20);
+}
+
+static void triple_fault(void)
+{
+    static const struct {
+        uint16_t limit;
+        uint32_t base;
+    } __attribute__((packed)) none;
+
+    __asm__ volatile("lidt %0\n"
+                     "int3" ::"m"(none));
+}
+
+void pvh_main(const struct start_info *info)
+{
+    const char *line = (const char *)(uintptr_t)info->cmdline, *rest;
+    uint16_t status = 0;
+
+    if (info->magic != MAGIC)
+        return;
+    say("Hello from a unikernel\ncommand line: ");
+    say(line);
+    say("\nmemory: ");
+    say_number(mebibytes(info));
+    say(" MiB\n");
+    rest = behind(line, "exit");
+    if (rest) {
+        for (; *rest >= '0' && *rest <= '9'; rest++)
+            status = (uint16_t)(status * 10 + *rest - '0');
+        out16(DEBUG_PORT, status);
+    } else if (behind(line, "off")) {
+        out16(PM1A, 0x2000);
+    } else if (behind(line, "reset")) {
+        out8(KEYBOARD, 0xfe);
+    } else if (behind(line, "crash")) {
+        triple_fault();
+    } else if (behind(line, "panic")) {
+        out8(PANIC_PORT, 1);
+    } else if (behind(line, "idle")) {
+        say("idle: waiting\n");
+    } else if (behind(line, "spin")) {
+        say("spin: busy from now on\n");
+        for (;;)
+            __asm__ volatile("pause");
+    }
+}
