@@ -108,6 +108,8 @@ static int take_init(const struct vmm_spec *spec, char ***ret, struct err *err)
         return -1;
     if (!user || !*user)
         return 0;
+    if (family_word_check(GUEST, FAMILY_ARGUMENT, *user, "", err) < 0)
+        return -1;
     if (**user != '/' || strpbrk(*user, "\"" BLANKS))
         return err_set(err, ERR_INVALID,
                        "argument '%.100s': is no absolute path without blanks, as init needs",

@@ -233,12 +233,13 @@ static void hear_linux(const char *line, struct heard *ret)
 
     for (char *w; (w = linux_word(&line)); free(w)) {
         size_t name = strspn(w, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+        size_t lower = strspn(w, "abcdefghijklmnopqrstuvwxyz");
 
         if (behind)
             strv_push(&ret->args, w);
         else if (str_eq(w, "--"))
             behind = true;
-        else if ((name && w[name] == '=') || strstr(w, "_proxy="))
+        else if ((name && w[name] == '=') || str_has_prefix(w + lower, "_proxy="))
             strv_push(&ret->env, w);
         else if (str_has_prefix(w, "init=") || str_has_prefix(w, "rdinit="))
             strv_push(&ret->args, strchr(w, '=') + 1);

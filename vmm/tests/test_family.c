@@ -104,6 +104,8 @@ static void linux_blank(void **state)
            "console=ttyS0 panic=-1 ip=10.1.2.3::10.1.0.1:255.255.0.0:pod:eth0:off:10.9.9.9 "
            "\"K=\xc3\xa0init=/x\" init=/a -- \"\xc3\xa0\"");
     assert_err(line(&g, S("/\xc3\xa0"), NULL, NULL, &got), err, ERR_INVALID, "is no absolute path");
+    assert_err(line(&g, S("/a\tquiet"), NULL, NULL, &got), err, ERR_UNSUPPORTED,
+               "cannot be given control characters");
 }
 
 static void rumprun(void **state)

@@ -86,6 +86,26 @@ static void check(const struct syntax *s, const char *a, const char *b, const ch
                  fault, a, b ? b : "none", var ? var : "none", var2 ? var2 : "none");
 }
 
+/* The first word is often more than an argument. */
+static void read_back_first(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(syntaxes); i++) {
+        for (size_t a = 0; a < ARRAY_SIZE(words); a++) {
+            autofree char *path = xasprintf("/%s", words[a]);
+            const char *const first[] = {words[a], path};
+
+            for (size_t k = 0; k < ARRAY_SIZE(first); k++) {
+                char *args[] = {(char *)(uintptr_t)first[k], (char *)(uintptr_t) "x", NULL};
+                const char *fault = syntax_fault(&syntaxes[i], args, NULL);
+
+                if (fault)
+                    fail_msg("%s: %s: program '%s'", syntaxes[i].family, fault, first[k]);
+            }
+        }
+    }
+}
+
 static void read_back(void **state)
 {
     (void)state;
@@ -153,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(read_back),
+        cmocka_unit_test(read_back_first),
         cmocka_unit_test(readers_see),
         cmocka_unit_test(what_is_told),
     };
