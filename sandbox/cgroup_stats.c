@@ -134,6 +134,11 @@ bool cgroup_stat_read(int dir, const char *name, char *buf, size_t size)
         if (n == 0 || len == size - 1)
             break;
     }
+    /* Whatever does not fit ends with a whole line. */
+    const char *last = len == size - 1 ? memrchr(buf, '\n', len) : NULL;
+
+    if (last)
+        len = (size_t)(last + 1 - buf);
     buf[len] = '\0';
     return len > 0;
 }
