@@ -6,6 +6,13 @@
  */
 #include "cri/handlers.h"
 
+_Static_assert(
+    (int)EVENT_CREATED == (int)RUNTIME__V1__CONTAINER_EVENT_TYPE__CONTAINER_CREATED_EVENT &&
+        (int)EVENT_STARTED == (int)RUNTIME__V1__CONTAINER_EVENT_TYPE__CONTAINER_STARTED_EVENT &&
+        (int)EVENT_STOPPED == (int)RUNTIME__V1__CONTAINER_EVENT_TYPE__CONTAINER_STOPPED_EVENT &&
+        (int)EVENT_DELETED == (int)RUNTIME__V1__CONTAINER_EVENT_TYPE__CONTAINER_DELETED_EVENT,
+    "an event's kind is the API's number");
+
 static void pod_part(struct call *call, struct arena *arena, const struct event *event,
                      Runtime__V1__ContainerEventResponse *ret)
 {

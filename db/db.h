@@ -164,10 +164,10 @@ void event_rows_free(struct event_row *rows, size_t n);
  * event_rows_free(). */
 int db_events_after(struct db *db, int64_t after, size_t max, struct event_row **ret, size_t *ret_n,
                     struct err *err) MUST_CHECK;
-/** db_events_range() - *ret_newest: the last; *ret_before: the last that is older than `since`. 0:
- * none. */
-int db_events_range(struct db *db, nsec_t since, int64_t *ret_before, int64_t *ret_newest,
-                    struct err *err) MUST_CHECK;
+/** db_events_range() - *ret_oldest, *ret_newest: the first and the last that are there;
+ * *ret_before: the last that is older than `since`. 0: none. */
+int db_events_range(struct db *db, nsec_t since, int64_t *ret_oldest, int64_t *ret_before,
+                    int64_t *ret_newest, struct err *err) MUST_CHECK;
 
 /* ---------------------------------------------------------------- images */
 

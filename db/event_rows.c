@@ -76,8 +76,8 @@ int db_events_after(struct db *db, int64_t after, size_t max, struct event_row *
     return 0;
 }
 
-int db_events_range(struct db *db, nsec_t since, int64_t *ret_before, int64_t *ret_newest,
-                    struct err *err)
+int db_events_range(struct db *db, nsec_t since, int64_t *ret_oldest, int64_t *ret_before,
+                    int64_t *ret_newest, struct err *err)
 {
     struct db_conn *c = db_reader_get(db, err);
     int r;
@@ -85,6 +85,8 @@ int db_events_range(struct db *db, nsec_t since, int64_t *ret_before, int64_t *r
     if (!c)
         return -1;
     r = db_number(c, err, ret_newest, "SELECT max(seq) FROM events", "");
+    if (r == 0)
+        r = db_number(c, err, ret_oldest, "SELECT min(seq) FROM events", "");
     if (r == 0)
         r = db_number(c, err, ret_before, "SELECT max(seq) FROM events WHERE at < ?", "i",
                       (int64_t)since);

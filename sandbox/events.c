@@ -14,6 +14,13 @@
 #define LOOK_PAUSE     NSEC_PER_SEC
 #define MEMORY_LAG     NSEC_PER_SEC /* memory follows its row within microseconds */
 
+/* Migration 0003 has these numbers written in it: a change of one is a new migration. */
+_Static_assert(POD_READY == 1 && POD_NOTREADY == 3, "triggers pod_ready, pod_notready");
+_Static_assert(CONTAINER_CREATED == 1 && CONTAINER_RUNNING == 3 && CONTAINER_EXITED == 5,
+               "trigger container_moved");
+_Static_assert(EVENT_CREATED == 0 && EVENT_STARTED == 1 && EVENT_STOPPED == 2 && EVENT_DELETED == 3,
+               "what the triggers write");
+
 struct follower {
     struct engine *engine;
     int64_t seen;
@@ -35,13 +42,22 @@ static int64_t delivered(struct engine *engine)
     return *end || v < 0 ? 0 : v;
 }
 
+static void set_delivered(struct engine *engine, int64_t seq)
+{
+    autofree char *text = xasprintf("%lld", (long long)seq);
+    struct err err = ERR_INIT;
+
+    if (db_meta_set(engine->db, META_DELIVERED, text, &err) < 0)
+        log_debug("ignoring: which event was delivered last: %s", err.msg);
+}
+
 struct follower *follower_open(struct engine *engine, struct err *err)
 {
-    int64_t before, newest, last;
+    int64_t oldest, before, newest, last;
     struct follower *f;
     bool first, full;
 
-    if (db_events_range(engine->db, clock_wall() - EVENTS_AGE, &before, &newest, err) < 0)
+    if (db_events_range(engine->db, clock_wall() - EVENTS_AGE, &oldest, &before, &newest, err) < 0)
         return NULL;
     mutex_lock(&engine->lock);
     full = engine->followers >= EVENT_FOLLOWERS_MAX;
@@ -59,6 +75,8 @@ struct follower *follower_open(struct engine *engine, struct err *err)
     last = first ? delivered(engine) : newest;
     if (last < newest)
         f->seen = last > before ? last : before;
+    if (last == 0 && f->seen < oldest) /* what no client has ever followed is no loss */
+        f->seen = oldest - 1;
     return f;
 }
 
@@ -111,7 +129,18 @@ static void wait_for_memory(struct engine *engine, const struct event_row *e)
     mutex_unlock(&engine->lock);
 }
 
-/* Rows that are there, or a moment later none. */
+/* Told once: who lists anew and follows again goes on with what is left. */
+static int lost(struct follower *f, int64_t next, struct err *err)
+{
+    if (delivered(f->engine) < next - 1)
+        set_delivered(f->engine, next - 1);
+    return err_set(err, ERR_EXHAUSTED,
+                   "events: %lld are lost, they were read too slowly: list pods and containers "
+                   "anew, then follow again",
+                   (long long)(next - f->seen - 1));
+}
+
+/* Rows that are there, or a moment later none. The first number ever is 1. */
 static int look(struct follower *f, struct err *err)
 {
     struct engine *engine = f->engine;
@@ -121,11 +150,8 @@ static int look(struct follower *f, struct err *err)
     f->n = f->next = 0;
     if (db_events_after(engine->db, f->seen, EVENTS_AT_ONCE, &f->rows, &f->n, err) < 0)
         return -1;
-    if (f->n && f->rows[0].seq != f->seen + 1 && f->seen)
-        return err_set(err, ERR_EXHAUSTED,
-                       "events: %lld are lost, they were read too slowly: list pods and containers "
-                       "anew, then follow again",
-                       (long long)(f->rows[0].seq - f->seen - 1));
+    if (f->n && f->rows[0].seq != f->seen + 1)
+        return lost(f, f->rows[0].seq, err);
     if (f->n)
         return 0;
     mutex_lock(&engine->lock);
@@ -164,9 +190,5 @@ int follower_next(struct follower *f, const struct caller *caller, struct event 
 
 void follower_done(struct follower *f, const struct event *event)
 {
-    autofree char *text = xasprintf("%lld", (long long)event->seq);
-    struct err err = ERR_INIT;
-
-    if (db_meta_set(f->engine->db, META_DELIVERED, text, &err) < 0)
-        log_debug("ignoring: which event was delivered last: %s", err.msg);
+    set_delivered(f->engine, event->seq);
 }
