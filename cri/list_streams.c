@@ -156,7 +156,7 @@ static void *make_metrics(struct arena *arena, const void *arg, size_t i)
 {
     const struct metrics_arg *a = arg;
 
-    return pod_metrics_to_proto(arena, &a->views[i], &a->layers);
+    return pod_metrics_to_proto(arena, &a->views[i], &a->layers, false);
 }
 
 int on_stream_pod_sandbox_metrics(struct call *call, struct err *err)

@@ -18,9 +18,17 @@
 Runtime__V1__MetricDescriptor **metric_descriptors(struct arena *arena, bool cgroup_v2,
                                                    size_t *ret_n);
 /** pod_metrics_to_proto() - of a pod and its containers, from views made with USAGE_DETAIL. What
- * does not run has no metrics. `layers`: the filesystem of the writable layers. */
+ * does not run has no metrics. `layers`: the filesystem of the writable layers. `brief`: without
+ * those that can be spared. */
 Runtime__V1__PodSandboxMetrics *pod_metrics_to_proto(struct arena *arena,
                                                      const struct pod_stats_view *view,
-                                                     const struct layers_usage *layers);
+                                                     const struct layers_usage *layers, bool brief);
+
+#define POD_METRICS_MAX_BYTES ((size_t)16 * 1024 * 1024 - 1024) /* a kubelet's limit of a reply */
+/** pod_metrics_list() - of all pods, in at most `max` bytes: where not all metrics fit, those that
+ * can be spared are left out, of all pods alike. Errors: EXHAUSTED not even then. */
+int pod_metrics_list(struct arena *arena, const struct pod_stats_view *views, size_t n,
+                     const struct layers_usage *layers, size_t max,
+                     Runtime__V1__ListPodSandboxMetricsResponse *ret, struct err *err) MUST_CHECK;
 
 #endif

@@ -101,13 +101,8 @@ int on_list_pod_sandbox_metrics(struct call *call, struct err *err)
         REPLY(call, Runtime__V1__ListPodSandboxMetricsResponse,
               runtime__v1__list_pod_sandbox_metrics_response);
 
-    (void)err;
     engine_layers_usage(call->daemon->engine, &layers);
-    reply->n_pod_metrics = n;
-    if (n)
-        reply->pod_metrics = ARENA_ARRAY(call->arena, Runtime__V1__PodSandboxMetrics *, n);
-    for (size_t i = 0; i < n; i++)
-        reply->pod_metrics[i] = pod_metrics_to_proto(call->arena, &views[i], &layers);
+    int rc = pod_metrics_list(call->arena, views, n, &layers, POD_METRICS_MAX_BYTES, reply, err);
     pod_stats_views_free(views, n);
-    return 0;
+    return rc;
 }
