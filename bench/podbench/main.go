@@ -29,6 +29,9 @@ var (
 	batch    = flag.Int("batch", 40, "pods of the throughput part in a round")
 	kept     = flag.Int("kept", 20, "pods that are up while memory is read")
 	keepDir  = flag.Bool("keep", false, "leave the directory with logs")
+	lists    = flag.Int("lists", 0, "measure lists and statistics of so many containers instead: see lists.go")
+	running  = flag.Int("running", 500, "with -lists: how many of the containers run")
+	samples  = flag.Int("samples", 300, "with -lists: questions of each kind in a round, per server")
 	only     = flag.String("only", "", "\"unicri\" or \"containerd\": measure one side, without ratios")
 )
 
@@ -71,30 +74,19 @@ func run() error {
 	} else {
 		fmt.Println("directory:", top)
 	}
-	storage, err := images(top)
-	if err != nil {
-		return fmt.Errorf("images: %w", err)
-	}
-	var servers []*server
+	servers, err := startAll(top)
 	defer func() {
 		for _, s := range servers {
 			s.stop()
 		}
 	}()
-	for i, name := range []string{"unicri", "containerd"} {
-		if *only != "" && *only != name {
-			continue
-		}
-		s, err := start(name, filepath.Join(*build, "bin"), storage, top, i)
-		if s != nil {
-			servers = append(servers, s)
-		}
-		if err != nil {
-			return err
-		}
-		fmt.Println("server:", s.version)
+	if err != nil {
+		return err
 	}
 	busybox := workload{"busybox", registryAddr + "/busybox:1", []string{"sh", "-c", "echo up; exec sleep 100000"}}
+	if *lists > 0 {
+		return measureLists(servers, busybox)
+	}
 	spt := workload{"spt", registryAddr + "/guest:1", nil}
 	var sides []*side
 	for _, s := range servers {
@@ -103,8 +95,8 @@ func run() error {
 			refs = []workload{spt, busybox}
 		}
 		for _, w := range refs {
-			if _, err := s.im.PullImage(context.Background(), &cri.PullImageRequest{Image: &cri.ImageSpec{Image: w.image}}); err != nil {
-				return fmt.Errorf("%s: pull %s: %w", s.name, w.image, err)
+			if err := s.pull(w.image); err != nil {
+				return err
 			}
 			sides = append(sides, &side{s: s, w: w})
 		}
@@ -145,6 +137,37 @@ func run() error {
 	return nil
 }
 
+// startAll starts the servers that are wanted; those that it gives are to be stopped, with an error too.
+func startAll(top string) ([]*server, error) {
+	storage, err := images(top)
+	if err != nil {
+		return nil, fmt.Errorf("images: %w", err)
+	}
+	var servers []*server
+	for i, name := range []string{"unicri", "containerd"} {
+		if *only != "" && *only != name {
+			continue
+		}
+		s, err := start(name, filepath.Join(*build, "bin"), storage, top, i)
+		if s != nil {
+			servers = append(servers, s)
+		}
+		if err != nil {
+			return servers, err
+		}
+		fmt.Println("server:", s.version)
+	}
+	return servers, nil
+}
+
+func (s *server) pull(image string) error {
+	_, err := s.im.PullImage(context.Background(), &cri.PullImageRequest{Image: &cri.ImageSpec{Image: image}})
+	if err != nil {
+		return fmt.Errorf("%s: pull %s: %w", s.name, image, err)
+	}
+	return nil
+}
+
 // images fills a registry storage: busybox, a static pause, the guest.
 func images(top string) (string, error) {
 	ns, err := h.NewNetNS(filepath.Join(top, "images-netns"))
@@ -175,7 +198,7 @@ func images(top string) (string, error) {
 	if err := r.Push("pause", "1", h.NewImage(h.ImageConfig{Entrypoint: []string{"/pause"}}, h.GzipLayer(h.Reg("pause", 0o755, b)))); err != nil {
 		return "", err
 	}
-	if *only != "containerd" {
+	if *only != "containerd" && *lists == 0 {
 		k, err := os.ReadFile(filepath.Join(*build, "unikernels", "idle.spt"))
 		if err != nil {
 			return "", err
