@@ -4,7 +4,8 @@
  *
  * Invariants: RECV_CLOSE_ON_SERVER is started first and its tag is plucked exactly once, at the
  * latest before the call is let go; nothing is left in the queue then. A client that stops reading
- * or sending is cut off after WIRE_PATIENCE, so a worker is lost to it for no longer.
+ * or sending for server.reply_patience is told so by the status RESOURCE_EXHAUSTED and cut off: a
+ * worker is lost to it for no longer.
  */
 #include "cri/call.h"
 
@@ -18,7 +19,9 @@
 #include "cri/grpc_status.h"
 #include "cri/methods.h"
 
-#define WIRE_PATIENCE (30 * NSEC_PER_SEC)
+#define TOO_SLOW                                                                                   \
+    "unicri: the client did not read (or send) for server.reply_patience: what it has got so far " \
+    "is incomplete, it must ask anew"
 
 struct rpc {
     grpc_call *call;
@@ -28,6 +31,8 @@ struct rpc {
     int cancelled; /* written by gRPC when `closed` comes true */
     bool closed;   /* the close tag has been plucked */
     bool greeted;  /* the initial metadata have been sent */
+    bool deaf;     /* the client lost patience's worth of time and with it the call */
+    nsec_t patience;
     /* Set before this goes into gRPC, read when it came out, perhaps on another thread: the order
      * that gRPC's own locks give, told to ThreadSanitizer, which does not see those. */
     atomic_bool posted;
@@ -116,9 +121,10 @@ static bool finish(struct rpc *rpc, void *tag)
 {
     bool ok;
 
-    if (pluck_outcome(rpc, tag, deadline_in(WIRE_PATIENCE), &ok))
+    if (pluck_outcome(rpc, tag, deadline_in(rpc->patience), &ok))
         return ok;
-    (void)grpc_call_cancel(rpc->call, NULL);
+    rpc->deaf = true;
+    (void)grpc_call_cancel_with_status(rpc->call, GRPC_STATUS_RESOURCE_EXHAUSTED, TOO_SLOW, NULL);
     (void)pluck(rpc, tag, DEADLINE_NEVER);
     return false;
 }
@@ -180,8 +186,10 @@ static int send_one(void *arg, const ProtobufCMessage *message, struct err *err)
     bool sent = finish(rpc, &tag_send);
 
     grpc_byte_buffer_destroy(buffer);
+    if (rpc->deaf)
+        return err_set(err, ERR_EXHAUSTED, "the client does not read");
     if (!sent || is_cancelled(rpc))
-        return err_set(err, ERR_CANCELLED, "the client has gone or does not read");
+        return err_set(err, ERR_CANCELLED, "the client has gone");
     return 0;
 }
 
@@ -245,7 +253,7 @@ static void reset(struct rpc *rpc)
     grpc_call_details_init(&rpc->details);
     grpc_metadata_array_init(&rpc->metadata);
     rpc->call = NULL;
-    rpc->closed = rpc->greeted = false;
+    rpc->closed = rpc->greeted = rpc->deaf = false;
     rpc->cancelled = 0;
 }
 
@@ -257,6 +265,7 @@ void rpc_serve(struct rpc *rpc, const struct daemon *daemon)
     struct err err = ERR_INIT;
 
     (void)atomic_load_explicit(&rpc->posted, memory_order_acquire);
+    rpc->patience = daemon->config->server.reply_patience;
     arena_init(&arena, ARENA_REQUEST_MAX_BYTES);
     struct call call = {.daemon = daemon,
                         .arena = &arena,

@@ -28,6 +28,8 @@ const struct option server_options[] = {
      -1000, 1000, "of the daemon itself; a host that refuses it is not an error"},
     {"server.stop_patience", OPTION_SECONDS, offsetof(struct server_config, stop_patience), "5", 0,
      3600, "how long SIGTERM waits for RPCs that still run"},
+    {"server.reply_patience", OPTION_SECONDS, offsetof(struct server_config, reply_patience), "30",
+     1, 3600, "how long a client may leave what it is sent unread; then its call ends"},
     {"metrics.address", OPTION_STRING, offsetof(struct server_config, metrics_address), "", 0, 0,
      "HTTP with /metrics (Prometheus) and /healthz on a loopback address, as in "
      "\"127.0.0.1:9730\"; empty: none"},

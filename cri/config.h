@@ -24,7 +24,8 @@ struct server_config {
     char *log_level;
     int64_t max_connections, max_workers;
     int64_t oom_score_adj;
-    nsec_t stop_patience; /* for RPCs that still run at SIGTERM */
+    nsec_t stop_patience;  /* for RPCs that still run at SIGTERM */
+    nsec_t reply_patience; /* for a client that does not read */
     char *metrics_address;
 };
 extern const struct option server_options[];

@@ -29,7 +29,8 @@ static int setup(void **state)
 
     dir = *state;
     fake_reset();
-    config = (struct config){.server = {.max_connections = 64, .max_workers = 40}};
+    config = (struct config){
+        .server = {.max_connections = 64, .max_workers = 40, .reply_patience = 30 * NSEC_PER_SEC}};
     config.sandbox.cgroup_driver = (char *)"cgroupfs";
     config.server.socket = path_join(dir, "sub/s.sock");
     config.cni.timeout = 1;
