@@ -129,6 +129,7 @@ static int monitor_up(void *object, struct err *err)
                       deadline_in(engine->config->runtime_timeout + 5 * NSEC_PER_SEC), &workload,
                       &monitor, err) < 0)
         return -1;
+    monitor_plan_done(&plan); /* nobody but the workload holds what is its own from here on */
     mutex_lock(&engine->lock);
     c->workload = workload;
     c->monitor = monitor;

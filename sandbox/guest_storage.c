@@ -117,7 +117,7 @@ static int assign_by_name(const struct container *c, bool root, struct disks *re
                            "it and the container has no raw block volume with devicePath '/dev/%s'",
                            name, name);
         if (ret->n == GUEST_BLOCKS_MAX)
-            return err_set(err, ERR_EXHAUSTED, "more than %d block devices", GUEST_BLOCKS_MAX);
+            return err_set(err, ERR_UNSUPPORTED, "more than %d block devices", GUEST_BLOCKS_MAX);
         ret->v[ret->n++] = (struct disk){volume, name};
         root = root && volume;
     }
@@ -127,7 +127,7 @@ static int assign_by_name(const struct container *c, bool root, struct disks *re
 static int assign_in_order(const struct container *c, bool root, struct disks *ret, struct err *err)
 {
     if (c->spec->n_devices + root > GUEST_BLOCKS_MAX)
-        return err_set(err, ERR_EXHAUSTED, "more than %d block devices", GUEST_BLOCKS_MAX);
+        return err_set(err, ERR_UNSUPPORTED, "more than %d block devices", GUEST_BLOCKS_MAX);
     if (root)
         ret->v[ret->n++] = (struct disk){NULL, NULL};
     for (size_t i = 0; i < c->spec->n_devices; i++)

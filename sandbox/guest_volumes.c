@@ -77,7 +77,7 @@ static int add_mount(const struct container *c, size_t i, struct guest_volumes *
                        "mountPropagation",
                        m->container_path);
     if (list->n == VOLUMES_OF_GUEST)
-        return err_set(err, ERR_EXHAUSTED, "mount '%s': a unikernel is given at most %d",
+        return err_set(err, ERR_UNSUPPORTED, "mount '%s': a unikernel is given at most %d",
                        m->container_path, VOLUMES_OF_GUEST);
     if (!image && stat(m->host_path, &st) < 0) {
         if (errno != ENOENT)
@@ -113,12 +113,10 @@ static void add_pod_files(const struct container *c, struct guest_volumes *list)
 
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         struct vmm_volume v = {.path = files[i].path, .readonly = true, .optional = true};
-        char *source = path_join(c->pod->dir, files[i].name);
 
-        if (!requested(c->spec, v.path) && access(source, R_OK) == 0)
-            add(list, &v, (struct guest_volume_source){source, 0, true});
-        else
-            free(source);
+        if (!requested(c->spec, v.path))
+            add(list, &v,
+                (struct guest_volume_source){path_join(c->pod->dir, files[i].name), 0, true});
     }
 }
 
@@ -216,7 +214,7 @@ int guest_volumes_write(struct container *c, const struct guest_volumes *v, stru
     autofree struct vmm_tree *trees = xcalloc(v->n + 1, sizeof(*trees));
     bool memory = false;
     size_t n = 0;
-    int rc = 0;
+    int rc = pod_files(c->pod, err);
 
     for (; n < v->n && rc == 0; n++) {
         int fd = open_source(c, &v->from[n], err);

@@ -111,6 +111,9 @@ int pod_userns_check(struct engine *engine, const struct pod_spec *spec,
  * for the first container that needs them. Errors as the kernel's. */
 int pod_room(struct pod *pod, bool shares_pids, struct err *err) MUST_CHECK;
 int pod_room_undo(struct pod *pod, struct err *err) MUST_CHECK;
+/** pod_files() - of all that only resolv.conf, hostname and hosts, for a guest that takes files.
+ * While a container is created; again: nothing. */
+int pod_files(const struct pod *pod, struct err *err) MUST_CHECK;
 /** pod_sysctl_check() - is a sysctl of a pod's own namespaces? Errors: INVALID. */
 int pod_sysctl_check(const struct pod_spec *spec, const char *name, const char *value,
                      struct err *err) MUST_CHECK;

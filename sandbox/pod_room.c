@@ -135,6 +135,11 @@ static int write_files(const struct pod *pod, struct err *err)
     return own_pod_file(pod, "hosts", err);
 }
 
+int pod_files(const struct pod *pod, struct err *err)
+{
+    return write_files(pod, err) < 0 ? err_wrap(err, "pod '%s'", pod->id) : 0;
+}
+
 static int mount_shm(const struct pod *pod, struct err *err)
 {
     autofree char *shm = pod_file(pod, "shm"), *options = NULL;

@@ -43,7 +43,8 @@ static int write_padding(struct cpio *c, uint64_t len, struct err *err)
 
 static int too_much(const struct cpio *c, struct err *err)
 {
-    return err_set(err, ERR_EXHAUSTED, "more than %llu bytes or %u files",
+    return err_set(err, ERR_UNSUPPORTED,
+                   "more than %llu bytes or %u files, the most that a guest is given as a copy",
                    (unsigned long long)c->bytes_max, c->entries_max);
 }
 

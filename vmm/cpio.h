@@ -28,7 +28,7 @@ struct cpio {
 int cpio_begin(struct cpio *c, int fd, uint64_t bytes_max, uint32_t entries_max,
                struct err *err) MUST_CHECK;
 /** cpio_directory() - `name` without a leading slash; owner, mode and time of `st`. Errors, as of
- * all that follow: EXHAUSTED (a bound, or the disk), INVALID (name too long). */
+ * all that follow: UNSUPPORTED (a bound), EXHAUSTED (the disk), INVALID (name too long). */
 int cpio_directory(struct cpio *c, const char *name, const struct stat *st,
                    struct err *err) MUST_CHECK;
 int cpio_symlink(struct cpio *c, const char *name, const struct stat *st, const char *target,

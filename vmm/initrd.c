@@ -204,7 +204,7 @@ static int put_directory(struct writer *w, struct fs_walk *walk, const char *nam
         if (put_entry(w, walk, fd, e->d_name, below, err) < 0)
             return -1;
         if (fs_walk_top(walk)->n > w->cpio.entries_max)
-            return err_set(err, ERR_EXHAUSTED, "more than %u directories", w->cpio.entries_max);
+            return err_set(err, ERR_UNSUPPORTED, "more than %u directories", w->cpio.entries_max);
     }
     return 0;
 }
@@ -215,7 +215,7 @@ static int enter(struct fs_walk *walk, struct strbuf *name, char *sub, struct er
 
     if (walk->depth > VOLUMES_DEPTH_MAX) {
         free(sub);
-        return err_set(err, ERR_EXHAUSTED, "more than %d directories deep", VOLUMES_DEPTH_MAX);
+        return err_set(err, ERR_UNSUPPORTED, "more than %d directories deep", VOLUMES_DEPTH_MAX);
     }
     switch (fs_walk_down(walk, sub, err)) {
     case FS_DOWN_OK:

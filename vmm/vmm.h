@@ -373,8 +373,8 @@ int vmm_storage_choose(const struct vmm_handler *handler, const struct guest *gu
  * @out_fd: an empty file, open for reading and writing.
  * Trees may change meanwhile; no link in them is followed. The whole is a copy: what changes later
  * on either side stays there. Blocks.
- * Errors: EXHAUSTED (the limits above, the disk), UNSUPPORTED (sockets, pipes, devices, mounts
- * inside; an initrd that volumes cannot be put into), INVALID (path), all naming the volume.
+ * Errors: UNSUPPORTED (the limits above; sockets, pipes, devices, mounts inside; an initrd that
+ * volumes cannot be put into), EXHAUSTED (disk), INVALID (path), all naming the volume.
  */
 int vmm_initrd_write(const struct guest *guest, int initrd_fd, const struct vmm_tree *trees,
                      size_t n, int out_fd, struct err *err) MUST_CHECK;

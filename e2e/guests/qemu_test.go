@@ -88,7 +88,18 @@ echo "guest is ready"
 while :; do sleep 1000; done
 `
 
+// linuxModules are what guestInit needs besides the kernel.
+var linuxModules = []string{"drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_pci_legacy_dev", "drivers/virtio/virtio_pci_modern_dev",
+	"drivers/virtio/virtio_pci", "drivers/virtio/virtio_mmio", "net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_net", "drivers/acpi/button", "drivers/input/evdev",
+	"drivers/misc/pvpanic/pvpanic", "drivers/misc/pvpanic/pvpanic-mmio"}
+
 func linuxImage(t *testing.T) *h.Image {
+	return linuxGuest(t, guestInit, linuxModules, nil)
+}
+
+// linuxGuest is an image of Debian's kernel and an initrd with busybox, modules and a script that is its first program: MODULES in it becomes their
+// names, in order. The labels and files are further ones of the image.
+func linuxGuest(t *testing.T, init string, modules []string, labels map[string]string, files ...h.File) *h.Image {
 	kernel, version := cloudKernel(t)
 	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {
@@ -100,23 +111,27 @@ func linuxImage(t *testing.T) *h.Image {
 	}
 	c.add("bin/busybox", 0o100755, busybox)
 	var names []string
-	for _, m := range []string{"virtio/virtio_ring", "virtio/virtio", "virtio/virtio_pci_legacy_dev", "virtio/virtio_pci_modern_dev", "virtio/virtio_pci", "virtio/virtio_mmio",
-		"../net/core/failover", "net/net_failover", "net/virtio_net", "acpi/button", "input/evdev", "misc/pvpanic/pvpanic", "misc/pvpanic/pvpanic-mmio"} {
-		data, err := os.ReadFile(filepath.Join("/lib/modules", version, "kernel/drivers", m+".ko"))
+	for _, m := range modules {
+		data, err := os.ReadFile(filepath.Join("/lib/modules", version, "kernel", m+".ko"))
 		if err != nil {
 			t.Skip(err)
 		}
 		names = append(names, filepath.Base(m)+".ko")
 		c.add("modules/"+filepath.Base(m)+".ko", 0o100644, data)
 	}
-	c.add("init", 0o100755, []byte(strings.Replace(guestInit, "MODULES", strings.Join(names, " "), 1)))
+	c.add("init", 0o100755, []byte(strings.Replace(init, "MODULES", strings.Join(names, " "), 1)))
 	c.add("TRAILER!!!", 0, nil)
-	return h.NewImage(h.ImageConfig{Labels: map[string]string{
+	all := map[string]string{
 		"com.urunc.unikernel.unikernelType": "linux",
 		"com.urunc.unikernel.hypervisor":    "qemu",
 		"com.urunc.unikernel.binary":        "/boot/kernel",
 		"com.urunc.unikernel.initrd":        "/boot/initrd",
-	}}, h.GzipLayer(h.Dir("boot", 0o755), h.Reg("boot/kernel", 0o644, kernel), h.Reg("boot/initrd", 0o644, c.b.Bytes())))
+	}
+	for k, v := range labels {
+		all[k] = v
+	}
+	files = append(files, h.Dir("boot", 0o755), h.Reg("boot/kernel", 0o644, kernel), h.Reg("boot/initrd", 0o644, c.b.Bytes()))
+	return h.NewImage(h.ImageConfig{Labels: all}, h.GzipLayer(files...))
 }
 
 // qemuNode is a node with the handlers q35 and microvm, on which a guest with a network has run: the classifier is loaded once.
