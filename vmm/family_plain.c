@@ -146,12 +146,11 @@ int family_nanos_arguments(const struct vmm_spec *spec, char ***ret, struct err 
         family_take_words(FAMILY_ENV, spec->env, nanos_env, ret, err) < 0)
         return -1;
     for (size_t i = 0; user && user[i]; i++) {
-        char *text;
+        autofree char *text = NULL;
 
         if (word("Nanos", FAMILY_ARGUMENT, user[i], " ", &text, err) < 0)
             return -1;
         strv_take(ret, xasprintf("arguments.%zu=%s", i, text));
-        free(text);
     }
     return 0;
 }
