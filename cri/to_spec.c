@@ -82,6 +82,45 @@ int spec_path(const char *s, const char *what, char **dst, struct err *err)
     return spec_text(s, SPEC_PATH_MAX_BYTES, what, dst, err);
 }
 
+/* "/a/../b/./c" as "/b/c": lexically, there is no container yet. */
+static char *without_dots(const char *s)
+{
+    char *out = xcalloc(strlen(s) + 2, 1);
+    size_t n = 0;
+
+    for (const char *p = s; *(p += strspn(p, "/"));) {
+        size_t len = strcspn(p, "/");
+
+        if (len == 2 && p[0] == '.' && p[1] == '.') {
+            while (n && out[--n] != '/')
+                ;
+        } else if (len != 1 || p[0] != '.') {
+            out[n] = '/';
+            memcpy(out + n + 1, p, len);
+            n += len + 1;
+        }
+        p += len;
+    }
+    out[n ? n : 1] = '\0';
+    out[0] = '/';
+    return out;
+}
+
+int spec_target(const char *s, const char *what, char **dst, struct err *err)
+{
+    if (*s != '/')
+        return err_set(err, ERR_INVALID, "%s '%s': not an absolute path", what, s);
+    if (spec_text(s, SPEC_PATH_MAX_BYTES, what, dst, err) < 0)
+        return -1;
+    autofree char *plain = without_dots(s);
+
+    if (str_eq(plain, "/"))
+        return err_set(err, ERR_INVALID, "%s '%s': nothing can be mounted over the root", what, s);
+    if (strstr(s, "/."))
+        spec_set(dst, plain);
+    return 0;
+}
+
 int spec_path_relative(const char *s, const char *what, char **dst, struct err *err)
 {
     if (*s == '/')

@@ -83,6 +83,9 @@ int spec_text(const char *s, size_t max, const char *what, char **dst, struct er
 int spec_name(const char *s, const char *what, char **dst, struct err *err) MUST_CHECK;
 /** spec_path() - absolute, no "..", no control byte. */
 int spec_path(const char *s, const char *what, char **dst, struct err *err) MUST_CHECK;
+/** spec_target() - where something goes in a container: absolute, not its root. ".." and "." are
+ * resolved by their letters, as clients of other runtimes know it. */
+int spec_target(const char *s, const char *what, char **dst, struct err *err) MUST_CHECK;
 /** spec_path_relative() - stays below where it is joined: not absolute, no "..". */
 int spec_path_relative(const char *s, const char *what, char **dst, struct err *err) MUST_CHECK;
 /** spec_strv() - words of at most `max` in number and `max_bytes` each; control bytes only when

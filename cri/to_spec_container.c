@@ -80,7 +80,7 @@ static int one_mount(const Runtime__V1__Mount *proto, const char *what, struct m
     mount->recursive_readonly = proto->recursive_read_only;
     mount->selinux_relabel = proto->selinux_relabel;
     mount->propagation = (enum mount_propagation)proto->propagation;
-    if (spec_path(proto->container_path, "container_path", &mount->container_path, err) < 0 ||
+    if (spec_target(proto->container_path, "container_path", &mount->container_path, err) < 0 ||
         spec_idmaps(proto->n_uidmappings, proto->uidmappings, "uidMappings", &mount->uids,
                     &mount->n_uids, err) < 0 ||
         spec_idmaps(proto->n_gidmappings, proto->gidmappings, "gidMappings", &mount->gids,

@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * oci_mounts - `mounts` of config.json: the standard set, then the pod's files and the request's
- * mounts, parents before what lies below them. A request's mount replaces a standard one at the
- * same place.
+ * oci_mounts - `mounts` of config.json: the standard set, the pod's files and the request's mounts,
+ * parents before what lies below them. A request's mount replaces a standard one at the same place,
+ * and one at /dev brings what lies below it along.
  */
-#include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/strbuf.h"
 #include "sandbox/oci_spec.h"
-
-#define MOUNTINFO_MAX_BYTES (16 * 1024 * 1024)
 
 struct standard {
     const char *type, *source, *target, *options; /* options separated by commas */
@@ -79,9 +75,11 @@ static void add_standard(const struct oci_input *in, json_t *out)
     const char *rw = in->spec->privileged ? "" : ",ro";
     autofree char *options = xasprintf("nosuid,noexec,nodev%s", rw);
     autofree char *cgroup_options = xasprintf("nosuid,noexec,nodev,relatime%s", rw);
+    bool dev = requested(in->spec, "/dev");
 
     for (size_t i = 0; i < ARRAY_SIZE(standard); i++)
-        if (!requested(in->spec, standard[i].target))
+        if (!requested(in->spec, standard[i].target) &&
+            !(dev && str_has_prefix(standard[i].target, "/dev/")))
             (void)json_array_append_new(out, mount_json(standard[i].type, standard[i].source,
                                                         standard[i].target, standard[i].options));
     if (!requested(in->spec, "/sys"))
@@ -118,92 +116,7 @@ static void add_pod_files(const struct oci_input *in, json_t *out)
     }
 }
 
-/* ---------------------------------------------------------------- propagation */
-
-static bool lies_below(const char *path, const char *mount)
-{
-    size_t len = strlen(mount);
-
-    return str_eq(mount, "/") ||
-           (strncmp(path, mount, len) == 0 && (path[len] == '/' || path[len] == '\0'));
-}
-
-void mount_propagation_of(const char *mountinfo, const char *path, bool *ret_shared,
-                          bool *ret_slave)
-{
-    autofree char *text = xstrdup(mountinfo);
-    size_t best = 0;
-    char *save = NULL;
-
-    *ret_shared = *ret_slave = false;
-    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        char *field = line, *end = strstr(line, " - ");
-
-        for (int i = 0; field && i < 4; i++)
-            field = strchr(field, ' ') ? strchr(field, ' ') + 1 : NULL;
-        if (!field || !end || end < field)
-            continue;
-        *end = '\0';
-
-        char *rest = strchr(field, ' ');
-
-        if (!rest)
-            continue;
-        *rest++ = '\0';
-        if (strlen(field) < best || !lies_below(path, field))
-            continue;
-        best = strlen(field);
-        *ret_shared = strstr(rest, " shared:") != NULL;
-        *ret_slave = strstr(rest, " master:") != NULL;
-    }
-}
-
-static int check_propagation(const struct mount_spec *m, const char *source, struct err *err)
-{
-    autofree char *text = NULL;
-    bool shared, slave;
-
-    if (m->propagation == MOUNT_PRIVATE)
-        return 0;
-    if (fs_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX_BYTES, &text, NULL, err) < 0)
-        return -1;
-    mount_propagation_of(text, source, &shared, &slave);
-    if (m->propagation == MOUNT_BIDIRECTIONAL && !shared)
-        return err_set(err, ERR_INVALID,
-                       "mount '%s': bidirectional propagation, but '%s' is not on a shared mount",
-                       m->container_path, source);
-    if (m->propagation == MOUNT_HOST_TO_CONTAINER && !shared && !slave)
-        return err_set(err, ERR_INVALID,
-                       "mount '%s': propagation from the host, but '%s' is on a private mount",
-                       m->container_path, source);
-    return 0;
-}
-
 /* ------------------------------------------------------------ requested mounts */
-
-/* The host's side: made when missing, links followed. Owned by the caller. */
-static char *resolve_source(const struct mount_spec *m, struct err *err)
-{
-    char real[PATH_MAX];
-
-    if (!realpath(m->host_path, real)) {
-        if (errno != ENOENT || fs_mkdirs(m->host_path, 0755, err) < 0) {
-            if (errno != ENOENT)
-                (void)err_sys(err, "mount '%s': host path '%s'", m->container_path, m->host_path);
-            return NULL;
-        }
-        if (!realpath(m->host_path, real)) {
-            (void)err_sys(err, "mount '%s': host path '%s'", m->container_path, m->host_path);
-            return NULL;
-        }
-    }
-    if (!str_is_utf8(real, strlen(real))) {
-        (void)err_set(err, ERR_INVALID, "mount '%s': host path '%s' is not UTF-8",
-                      m->container_path, real);
-        return NULL;
-    }
-    return xstrdup(real);
-}
 
 static void put_maps(json_t *o, const char *key, const struct id_map *maps, size_t n)
 {
@@ -228,10 +141,10 @@ static int add_requested(const struct mount_spec *m, const char *volume, json_t 
                          struct err *err)
 {
     static const char *const propagation[] = {"rprivate", "rslave", "rshared"};
-    autofree char *source = volume ? xstrdup(volume) : resolve_source(m, err);
+    autofree char *source = volume ? xstrdup(volume) : mount_source(m, err);
     autostrbuf options = STRBUF_INIT;
 
-    if (!source || check_propagation(m, source, err) < 0)
+    if (!source)
         return -1;
     strbuf_addf(&options, "rbind,%s,%s", propagation[m->propagation],
                 m->recursive_readonly ? "rro"
@@ -280,7 +193,7 @@ int oci_mounts(const struct oci_input *in, json_t **ret, bool *ret_shared, bool 
 {
     autojson *out = json_array(), *list = json_array();
 
-    add_standard(in, out);
+    add_standard(in, list);
     add_pod_files(in, list);
     for (size_t i = 0; i < in->spec->n_mounts; i++) {
         const struct mount_spec *m = &in->spec->mounts[i];

@@ -27,6 +27,7 @@ struct oci_input {
     const char *netns, *userns;     /* "" the node's */
     const char *pidns;              /* path, "" = by ns.pid: a new one or the node's */
     const char *apparmor, *selinux; /* "" none */
+    const char *selinux_mount;      /* label of the files that only this container sees */
     json_t *seccomp;                /* or NULL */
     int64_t oom_score_adj;
 };
@@ -44,6 +45,10 @@ int oci_mounts(const struct oci_input *in, json_t **ret, bool *ret_shared, bool 
                struct err *err) MUST_CHECK;
 int oci_linux(const struct oci_input *in, bool shared, bool slave, json_t **ret,
               struct err *err) MUST_CHECK;
+/** oci_devices() - those of the request, and of a privileged container the node's; with the rules
+ * that allow them, both appended. Errors: INVALID naming the device; as the kernel's. */
+int oci_devices(const struct oci_input *in, json_t *devices, json_t *rules,
+                struct err *err) MUST_CHECK;
 /** oci_resources() - without the rules of devices; a new reference. */
 json_t *oci_resources(const struct cgroups *c, const struct linux_resources *r);
 /** oci_resources_replace() - in a config.json that is there. Errors: as the file's; CORRUPT. */
@@ -57,6 +62,9 @@ int oci_process_args(json_t *process, char *const *argv, struct err *err) MUST_C
 bool oci_same_path(const char *a, const char *b);
 /** oci_mounts_sort() - append to `out`, parents first; equal depths keep their order. */
 void oci_mounts_sort(const json_t *list, json_t *out);
+/** mount_source() - the directory or file on the node that a requested mount shows: made when it is
+ * missing, links followed. Owned. Errors: INVALID; as the kernel's. */
+char *mount_source(const struct mount_spec *m, struct err *err);
 /** mount_propagation_of() - is the mount that holds `path` shared or a slave? From a text in the
  * form of /proc/self/mountinfo. */
 void mount_propagation_of(const char *mountinfo, const char *path, bool *ret_shared,

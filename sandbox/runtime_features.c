@@ -4,7 +4,9 @@
  * features.md). Asked once a program: the answer is kept as long as the file is the same. No lock
  * is held meanwhile; two that ask at once both run it.
  */
+#include <errno.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/child.h"
@@ -54,6 +56,12 @@ static void read_version(const json_t *o, char *ret, size_t size)
     (void)snprintf(ret, size, "%.*s", (int)size - 1, v);
 }
 
+/* mount_setattr(2), which makes a tree of mounts read-only, is of Linux 5.12. */
+static bool kernel_sets_mounts(void)
+{
+    return mount_setattr(-1, "", 0, NULL, 0) == 0 || errno != ENOSYS;
+}
+
 void runtime_features_parse(const char *text, size_t len, struct runtime_features *ret)
 {
     struct err err = ERR_INIT;
@@ -65,7 +73,7 @@ void runtime_features_parse(const char *text, size_t len, struct runtime_feature
     *ret = (struct runtime_features){0};
     if (!o || !json_is_object(o))
         return;
-    ret->recursive_readonly = has_word(o, "mountOptions", "rro");
+    ret->recursive_readonly = has_word(o, "mountOptions", "rro") && kernel_sets_mounts();
     ret->idmapped_mounts = linux_part && has_word(linux_part, "namespaces", "user") && idmap &&
                            json_opt_bool(idmap, "enabled", &enabled, NULL) == 0 && enabled;
     read_version(o, ret->version, sizeof(ret->version));

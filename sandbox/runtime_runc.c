@@ -200,7 +200,8 @@ static int build_config(struct container *c, const struct user *user, const char
 {
     autostrv char **argv = container_args(c->spec, &c->image->config);
     autostrv char **env = NULL, **caps = NULL, **ambient = NULL, **volumes = NULL;
-    autofree char *apparmor = NULL, *pidns = NULL, *selinux = selinux_label(&c->spec->selinux);
+    autofree char *apparmor = NULL, *pidns = NULL, *selinux_mount = NULL;
+    autofree char *selinux = c->spec->privileged ? xstrdup("") : selinux_label(&c->spec->selinux);
     autojson *seccomp = NULL;
     const char *cwd = *c->spec->working_dir ? c->spec->working_dir : c->image->config.working_dir;
 
@@ -210,6 +211,8 @@ static int build_config(struct container *c, const struct user *user, const char
         seccomp_profile(c->spec, caps, &seccomp, err) < 0 || pid_namespace(c, &pidns, err) < 0 ||
         volume_sources(c, &volumes, err) < 0)
         return -1;
+
+    selinux_mount = selinux_file_label(&c->spec->selinux);
 
     struct oci_input in = {
         .spec = c->spec,
@@ -230,11 +233,30 @@ static int build_config(struct container *c, const struct user *user, const char
         .pidns = pidns,
         .apparmor = apparmor,
         .selinux = selinux,
+        .selinux_mount = selinux_mount,
         .seccomp = seccomp,
         .oom_score_adj = oom_score_clamp(c->resources->r.oom_score_adj),
     };
 
     return write_config(c, &in, err);
+}
+
+/* Volumes that a client wants to have the container's label. */
+static int relabel(const struct container *c, struct err *err)
+{
+    autofree char *label = selinux_file_label(&c->spec->selinux);
+
+    for (size_t i = 0; *label && i < c->spec->n_mounts; i++) {
+        const struct mount_spec *m = &c->spec->mounts[i];
+
+        if (!m->selinux_relabel || *m->image)
+            continue;
+        autofree char *source = mount_source(m, err);
+
+        if (!source || selinux_relabel(source, label, err) < 0)
+            return err_wrap(err, "mount '%s'", m->container_path);
+    }
+    return 0;
 }
 
 static int bundle(struct container *c, struct err *err)
@@ -245,7 +267,7 @@ static int bundle(struct container *c, struct err *err)
     if (pod_room(c->pod, joins_pod_pids(c), err) < 0 || resolve_user(c, root, &user, err) < 0)
         return -1;
 
-    int rc = build_config(c, &user, root, err);
+    int rc = build_config(c, &user, root, err) < 0 ? -1 : relabel(c, err);
 
     user_done(&user);
     cdi_free(TAKE_PTR(c->cdi));

@@ -139,29 +139,7 @@ int capability_ambient(const struct container_spec *spec, char ***ret, struct er
     return 0;
 }
 
-/* ------------------------------------------------------- SELinux, AppArmor */
-
-static bool selinux_asked(const struct selinux_option *s)
-{
-    return *s->user || *s->role || *s->type || *s->level;
-}
-
-int selinux_check(const struct selinux_option *s, struct err *err)
-{
-    if (selinux_asked(s) && access("/sys/fs/selinux/enforce", F_OK) < 0)
-        return err_set(err, ERR_UNSUPPORTED,
-                       "SELinux options are set, but this node has no SELinux");
-    return 0;
-}
-
-char *selinux_label(const struct selinux_option *s)
-{
-    if (!selinux_asked(s))
-        return xstrdup("");
-    return xasprintf("%s:%s:%s:%s", *s->user ? s->user : "system_u",
-                     *s->role ? s->role : "system_r", *s->type ? s->type : "container_t",
-                     *s->level ? s->level : "s0");
-}
+/* ------------------------------------------------------------------ AppArmor */
 
 int apparmor_profile(const struct container_spec *spec, char **ret, struct err *err)
 {

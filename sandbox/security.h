@@ -23,6 +23,12 @@ int capability_ambient(const struct container_spec *spec, char ***ret, struct er
 int selinux_check(const struct selinux_option *selinux, struct err *err) MUST_CHECK;
 /** selinux_label() - "user:role:type:level", owned; "" when none is asked. */
 char *selinux_label(const struct selinux_option *selinux);
+/** selinux_file_label() - of the files of a container that runs with that label; owned, "" as
+ * above. */
+char *selinux_file_label(const struct selinux_option *selinux);
+/** selinux_relabel() - `path` and all below it, links aside; filesystems without labels keep none.
+ * Errors: INVALID (a directory of the node itself), as the kernel's. */
+int selinux_relabel(const char *path, const char *label, struct err *err) MUST_CHECK;
 /** apparmor_profile() - *ret owned, "" none. Errors: UNSUPPORTED on a host without AppArmor. */
 int apparmor_profile(const struct container_spec *spec, char **ret, struct err *err) MUST_CHECK;
 /** seccomp_profile() - the OCI `linux.seccomp` object or NULL for unconfined; `caps` as resolved.

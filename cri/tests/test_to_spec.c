@@ -337,7 +337,8 @@ static void test_container_refusals(void **state)
     CONTAINER_REFUSES("envs[0].key", c.env.key = (char *)"");
     CONTAINER_REFUSES("NUL", c.env.value = (ProtobufCBinaryData){3, (uint8_t *)"a\0b"});
     CONTAINER_REFUSES("mounts[0]: container_path", c.mount.container_path = (char *)"etc");
-    CONTAINER_REFUSES("mounts[0]: container_path", c.mount.container_path = (char *)"/a/../../etc");
+    CONTAINER_REFUSES("over the root", c.mount.container_path = (char *)"/a/../..");
+    CONTAINER_REFUSES("over the root", c.mount.container_path = (char *)"//./");
     CONTAINER_REFUSES("mounts[0]: host_path", c.mount.host_path = (char *)"");
     CONTAINER_REFUSES("both host_path and image", c.mount.image = &c.volume);
     CONTAINER_REFUSES("without an image", c.mount.image_sub_path = (char *)"x");
@@ -402,6 +403,27 @@ static void test_argv_and_ids(void **state)
     assert_err(id_from_proto("a\tb", "container_id", &err), err, ERR_INVALID, "control");
 }
 
+/* Where a mount goes: as it is, but for dots. */
+static void test_targets(void **state)
+{
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"/a", "/a"},           {"/a//b/", "/a//b/"},       {"/a/../b", "/b"},
+        {"/a/./b", "/a/b"},     {"/../../etc/x", "/etc/x"}, {"/a/b/../../c/..d", "/c/..d"},
+        {"/a/.hid", "/a/.hid"}, {"/...", "/..."},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        autofree char *got = xstrdup("");
+        struct err err = ERR_INIT;
+
+        assert_int_equal(spec_target(cases[i].in, "target", &got, &err), 0);
+        assert_string_equal(got, cases[i].out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_pod_refusals),
         cmocka_unit_test(test_container_is_taken_over),
         cmocka_unit_test(test_container_refusals),
+        cmocka_unit_test(test_targets),
         cmocka_unit_test(test_filters),
         cmocka_unit_test(test_argv_and_ids),
     };

@@ -55,6 +55,7 @@ static int setup(void **state)
                                .pidns = "",
                                .apparmor = "",
                                .selinux = "",
+                               .selinux_mount = "",
                                .oom_score_adj = 100};
     *state = g;
     return 0;
@@ -244,6 +245,16 @@ static void mounts(void **state)
     }
     assert_true(data < deep);
     assert_int_equal(hosts, 1);
+
+    /* A /dev of the node is complete: nothing of the standard set lies below it but /dev/shm. */
+    add_mount(g, "/dev/", dir);
+
+    autojson *dev = build(g);
+
+    assert_null(mount_at(dev, "/dev"));
+    assert_null(mount_at(dev, "/dev/pts"));
+    assert_null(mount_at(dev, "/dev/mqueue"));
+    assert_non_null(mount_at(dev, "/dev/shm"));
     assert_ok(fs_remove_tree(AT_FDCWD, dir, &err), err);
 }
 
