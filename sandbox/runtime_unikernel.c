@@ -94,6 +94,95 @@ static int check_devices(const struct container *c, struct err *err)
     return 0;
 }
 
+/* The default route's gateway where the address itself has none. */
+static const char *gateway_of(const struct cni_result *r, const struct cni_address *a)
+{
+    const char *any = a->family == AF_INET ? "0.0.0.0/0" : "::/0";
+
+    if (*a->gateway)
+        return a->gateway;
+    for (size_t i = 0; i < r->n_routes; i++)
+        if (str_eq(r->routes[i].dst, any) && *r->routes[i].gateway)
+            return r->routes[i].gateway;
+    return "";
+}
+
+static void fill_net(struct container *c, struct cni_result *r, struct vmm_net *net)
+{
+    mutex_lock(&c->engine->lock);
+    if (c->pod->network)
+        *r = *c->pod->network;
+    mutex_unlock(&c->engine->lock);
+    *net = (struct vmm_net){
+        .device = device_name(c->guest, GUEST_NET),
+        .tap_fd = c->guest_link.tap_fd,
+        .tap = c->guest_link.tap,
+        .mac = c->guest_link.mac,
+        .mtu = c->guest_link.mtu,
+        .ip = "",
+        .gateway = "",
+        .ip6 = "",
+        .gateway6 = "",
+        .dns = c->pod->spec->dns_servers,
+        .hostname = c->pod->spec->hostname,
+    };
+    for (size_t i = 0; i < r->n_addresses; i++) {
+        const struct cni_address *a = &r->addresses[i];
+
+        if (a->family == AF_INET && !*net->ip) {
+            net->ip = a->ip;
+            net->prefix = a->prefix;
+            net->gateway = gateway_of(r, a);
+        } else if (a->family == AF_INET6 && !*net->ip6) {
+            net->ip6 = a->ip;
+            net->prefix6 = a->prefix;
+            net->gateway6 = gateway_of(r, a);
+        }
+    }
+}
+
+/* The command line: the request's words; else the image's own line, which the driver takes; else
+ * the image's command. */
+static char **guest_args(struct container *c, const struct image *image)
+{
+    if (!c->spec->command && !c->spec->args && *c->guest->cmdline)
+        return NULL;
+
+    char **argv = container_args(c->spec, &image->config);
+
+    if (c->guest->bare && argv && argv[0]) {
+        free(argv[0]); /* the kernel itself */
+        memmove(argv, argv + 1, (strv_len(argv + 1) + 1) * sizeof(char *));
+    }
+    return argv;
+}
+
+static const char *guest_workdir(const struct container *c, const struct image *image)
+{
+    return *c->spec->working_dir ? c->spec->working_dir : image->config.working_dir;
+}
+
+/* What start will tell the guest, so that it is refused now and not then. */
+static int check_words(struct container *c, char *const *env, struct err *err)
+{
+    autofree struct cni_result *network = XNEW(struct cni_result);
+    autostrv char **args = guest_args(c, c->image);
+    struct vmm_net net;
+    struct vmm_spec spec = {
+        .guest = c->guest,
+        .kernel_fd = -1,
+        .initrd_fd = *c->guest->initrd ? STDIN_FILENO : -1, /* there will be one */
+        .args = args,
+        .env = env,
+        .nets = &net,
+        .n_nets = has_net(c),
+        .workdir = guest_workdir(c, c->image),
+    };
+
+    fill_net(c, network, &net);
+    return vmm_words_check(&spec, err);
+}
+
 static int check(struct container *c, struct err *err)
 {
     autostrv char **env = NULL;
@@ -102,7 +191,7 @@ static int check(struct container *c, struct err *err)
     c->guest_family = xstrdup(vmm_guest_family(c->guest));
     c->wants_address = has_net(c);
     if (check_request(c, err) < 0 || check_devices(c, err) < 0 ||
-        container_env(c->spec, &c->image->config, &env, err) < 0)
+        container_env(c->spec, &c->image->config, &env, err) < 0 || check_words(c, env, err) < 0)
         return -1;
     return guest_storage_check(c, err);
 }
@@ -204,65 +293,6 @@ static int link_down(struct container *c, struct err *err)
 
 /* ---------------------------------------------------------------------- launch */
 
-/* The default route's gateway where the address itself has none. */
-static const char *gateway_of(const struct cni_result *r, const struct cni_address *a)
-{
-    const char *any = a->family == AF_INET ? "0.0.0.0/0" : "::/0";
-
-    if (*a->gateway)
-        return a->gateway;
-    for (size_t i = 0; i < r->n_routes; i++)
-        if (str_eq(r->routes[i].dst, any) && *r->routes[i].gateway)
-            return r->routes[i].gateway;
-    return "";
-}
-
-static void fill_net(const struct container *c, const struct cni_result *r, struct vmm_net *net)
-{
-    *net = (struct vmm_net){
-        .device = device_name(c->guest, GUEST_NET),
-        .tap_fd = c->guest_link.tap_fd,
-        .tap = c->guest_link.tap,
-        .mac = c->guest_link.mac,
-        .mtu = c->guest_link.mtu,
-        .ip = "",
-        .gateway = "",
-        .ip6 = "",
-        .gateway6 = "",
-        .dns = c->pod->spec->dns_servers,
-        .hostname = c->pod->spec->hostname,
-    };
-    for (size_t i = 0; i < r->n_addresses; i++) {
-        const struct cni_address *a = &r->addresses[i];
-
-        if (a->family == AF_INET && !*net->ip) {
-            net->ip = a->ip;
-            net->prefix = a->prefix;
-            net->gateway = gateway_of(r, a);
-        } else if (a->family == AF_INET6 && !*net->ip6) {
-            net->ip6 = a->ip;
-            net->prefix6 = a->prefix;
-            net->gateway6 = gateway_of(r, a);
-        }
-    }
-}
-
-/* The command line: the request's words; else the image's own line, which the driver takes; else
- * the image's command. */
-static char **guest_args(struct container *c, const struct image *image)
-{
-    if (!c->spec->command && !c->spec->args && *c->guest->cmdline)
-        return NULL;
-
-    char **argv = container_args(c->spec, &image->config);
-
-    if (c->guest->bare && argv && argv[0]) {
-        free(argv[0]); /* the kernel itself */
-        memmove(argv, argv + 1, (strv_len(argv + 1) + 1) * sizeof(char *));
-    }
-    return argv;
-}
-
 static uint32_t guest_cpus(const struct linux_resources *r)
 {
     int64_t period = r->cpu_period > 0 ? r->cpu_period : 100000;
@@ -342,10 +372,6 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
     if (driver && driver->record && (record = guest_record_open(c, err)) < 0)
         return -1;
     args = guest_args(c, image);
-    mutex_lock(&c->engine->lock);
-    if (c->pod->network)
-        *network = *c->pod->network;
-    mutex_unlock(&c->engine->lock);
     fill_net(c, network, &net);
 
     struct vmm_spec spec = {

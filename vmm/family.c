@@ -283,3 +283,10 @@ int family_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)
     *ret = TAKE_PTR(arguments);
     return 0;
 }
+
+int vmm_words_check(const struct vmm_spec *spec, struct err *err)
+{
+    autostrv char **arguments = NULL;
+
+    return family_arguments(spec, &arguments, err);
+}

@@ -378,6 +378,10 @@ int vmm_storage_choose(const struct vmm_handler *handler, const struct guest *gu
  */
 int vmm_initrd_write(const struct guest *guest, int initrd_fd, const struct vmm_tree *trees,
                      size_t n, int out_fd, struct err *err) MUST_CHECK;
+/** vmm_words_check() - whether the guest can be told what stands in the spec's args, env, nets and
+ * workdir; the rest of the spec is not looked at. For CreateContainer. Errors: INVALID, UNSUPPORTED
+ * naming the word and what the guest cannot be told. Memory only. */
+int vmm_words_check(const struct vmm_spec *spec, struct err *err) MUST_CHECK;
 /** vmm_plan() - the handler's driver writes the plan, with jail and memory filled in; *ret is to be
  * ended with vmm_plan_done(). */
 int vmm_plan(const struct vmm_handler *handler, const struct vmm_spec *spec, uint32_t jail_uid,

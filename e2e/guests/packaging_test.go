@@ -148,6 +148,8 @@ func TestPackaging(t *testing.T) {
 		"unknown":  h.NewImage(h.ImageConfig{Labels: keys("binary", "/.boot/kernel", "unikernelType", "templeos")}, h.GzipLayer(boot...)),
 		"host":     h.NewImage(h.ImageConfig{Labels: keys("binary", "/.boot/kernel", "bootKernel", "/boot/vmlinuz")}, h.GzipLayer(boot...)),
 		"vaccel":   h.NewImage(h.ImageConfig{Labels: keys("binary", "/.boot/kernel", "vAccel", "vsock")}, h.GzipLayer(boot...)),
+		"rumprun": h.NewImage(h.ImageConfig{Labels: keys("binary", "/.boot/kernel", "hypervisor", "spt", "unikernelType", "rumprun"),
+			Cmd: []string{"a", "b c"}, Env: []string{"K=v w"}}, h.GzipLayer(boot...)),
 		"mixed": annotate(h.NewImage(h.ImageConfig{}, h.GzipLayer(boot...)),
 			map[string]string{key + "unikernelType": "bWlyYWdl", key + "binary": "/.boot/kernel"}),
 	}
@@ -221,6 +223,9 @@ func TestPackaging(t *testing.T) {
 	runs("precedence", "precedence", "keyed", spec, nil, nil, "from pod")
 	refused("annotation-not-allowed", "precedence", "", spec, nil, "Solo5 spt", "hvt")
 
+	// what a family cannot be told is refused when the container is created
+	runs("family-line", "rumprun", "", nil, nil, nil, `{"cmdline":"'a' 'b c'","env":"K=v w"}`)
+	refused("family-word", "rumprun", "", nil, []string{`say "hi"`}, "argument 'say \"hi\"'", "double quote")
 	refused("kraft-only", "kraft-only", "", nil, nil, "qemu", "spt")
 	refused("conflict", "conflict", "", nil, nil, "declares type 'linux'", "Solo5")
 	refused("device", "device", "", nil, nil, "solo5NetDev 'service'", "none of the kind")
