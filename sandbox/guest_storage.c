@@ -209,7 +209,7 @@ static int find_kind(const char *name, enum image_disk_kind *ret, struct err *er
 static int open_shared(struct container *c, const struct vmm_storage *how, struct err *err)
 {
     const struct image *image = container_image(c, err);
-    enum image_disk_kind kind;
+    enum image_disk_kind kind = IMAGE_DISK_EROFS;
 
     if (!image)
         return -1;
