@@ -2,7 +2,6 @@
 /* host - see host.h. */
 #include "vmm/host.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -21,7 +20,6 @@
 #define VERSION_MAX_BYTES 4096
 #define SEEN_MAX          8
 #define KVM_API           12
-#define PROGRAM_HEADERS   64
 
 char *host_program(const char *configured, const char *name)
 {
@@ -170,52 +168,6 @@ int host_put(struct vmm_plan *plan, enum vmm_entry_kind kind, const char *from, 
     if (plan_entry(plan, kind, path, fd, true, NULL, err) < 0)
         return -1;
     (void)TAKE_FD(fd); /* the plan's */
-    return 0;
-}
-
-/* An ordinary program of the node, not an image's: only what it is linked with is asked. */
-static bool is_dynamic(const char *program)
-{
-    autofd int fd = open(program, O_RDONLY | O_CLOEXEC);
-    Elf64_Ehdr head;
-    Elf64_Phdr ph;
-
-    if (fd < 0 || pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-        memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_ident[EI_CLASS] != ELFCLASS64)
-        return false;
-    for (unsigned i = 0; i < head.e_phnum && i < PROGRAM_HEADERS; i++) {
-        uint64_t at = head.e_phoff + (uint64_t)i * sizeof(ph);
-
-        if (pread(fd, &ph, sizeof(ph), (off_t)at) != (ssize_t)sizeof(ph))
-            return false;
-        if (ph.p_type == PT_INTERP)
-            return true;
-    }
-    return false;
-}
-
-int host_put_libraries(struct vmm_plan *plan, const char *program, struct err *err)
-{
-    static const char *const dirs[] = {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu",
-                                       "/usr/lib64"};
-    static const char *const roots[] = {"/lib", "/lib64"};
-
-    if (!is_dynamic(program))
-        return 0;
-    for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-        if (access(dirs[i], F_OK) == 0 && host_put(plan, VMM_BIND_RO, dirs[i], dirs[i], err) < 0)
-            return -1;
-    for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
-        char target[64] = "";
-
-        if (readlink(roots[i], target, sizeof(target) - 1) > 0) {
-            if (plan_entry(plan, VMM_SYMLINK, roots[i], -1, false, target, err) < 0)
-                return -1;
-        } else if (access(roots[i], F_OK) == 0 &&
-                   host_put(plan, VMM_BIND_RO, roots[i], roots[i], err) < 0) {
-            return -1;
-        }
-    }
     return 0;
 }
 

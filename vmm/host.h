@@ -24,13 +24,19 @@ char *host_unfit(const char *program, const char *name, const struct host_versio
 /** host_no_kvm() - NULL, or why there is no KVM (owned). */
 char *host_no_kvm(void);
 
+/** host_ask() - what argv[0] says on stdout, once a state of `program`'s file: a version, a list of
+ * directories. *ret is owned by the caller. Errors: DEADLINE, UNAVAILABLE. Thread: any; runs a
+ * child the first time. */
+int host_ask(const char *program, char *const *argv, char **ret, struct err *err) MUST_CHECK;
+
 /** host_set_program() - the plan's program. Errors: NOT_FOUND. */
 int host_set_program(struct vmm_plan *plan, const char *program, struct err *err) MUST_CHECK;
 /** host_put() - a file, directory or device of the node into the jail. */
 int host_put(struct vmm_plan *plan, enum vmm_entry_kind kind, const char *from, const char *path,
              struct err *err) MUST_CHECK;
 /** host_put_libraries() - for a program that is linked dynamically: its loader and the directories
- * of libraries, read-only. Nothing for a static one. */
+ * in which that finds the libraries, read-only. Nothing for a static one. Errors: those of
+ * host_ask(); UNAVAILABLE naming a library that is missing. */
 int host_put_libraries(struct vmm_plan *plan, const char *program, struct err *err) MUST_CHECK;
 /** host_put_kvm() - /dev/kvm and its group. */
 int host_put_kvm(struct vmm_plan *plan, struct err *err) MUST_CHECK;

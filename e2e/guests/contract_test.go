@@ -67,6 +67,11 @@ func solo5(target string) func(string) (string, []string) {
 
 const sector = "first sector of the disk"
 
+// machine is the guest for monitors whose guests have machines.
+func machine(role string) (string, []string) {
+	return h.GuestRef("roles.pvh"), map[string][]string{"hello": {"hello", "one", "two"}, "exit": {"exit", "42"}, "crash": {"crash"}, "idle": {"idle"}, "spin": {"spin"}}[role]
+}
+
 var externalRoot = []string{"kernel", "dev", "lib", "lib64", "usr", "disk0"}
 
 var drivers = []driver{
@@ -81,6 +86,8 @@ var drivers = []driver{
 		guest: solo5("spt"), crash: "GuestCrashed", root: externalRoot, disk: sector, net: true},
 	{name: "solo5-hvt", option: "vmm.solo5_hvt_program", find: installed("solo5-hvt", true), old: "solo5-hvt tender, version v0.6.9",
 		guest: solo5("hvt"), root: externalRoot, disk: sector, net: true},
+	{name: "qemu", option: "vmm.qemu_program", find: installed("qemu-system-x86_64", false), old: "QEMU emulator version 6.2.0",
+		guest: machine, crash: "GuestReset", root: []string{"kernel", "end", "dev", "lib", "lib64", "usr"}},
 }
 
 // script is a program that says `text` on both streams, whatever it is asked.

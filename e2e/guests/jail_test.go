@@ -163,8 +163,14 @@ func checkJail(t *testing.T, j *jail, root ...string) {
 			t.Errorf("namespace %s is the host's", ns)
 		}
 	}
-	if len(j.fds) > 12 {
-		t.Errorf("%d descriptors: %v", len(j.fds), j.fds)
+	outside := 0 // what leads out of the process: not its own events and timers
+	for _, target := range j.fds {
+		if !strings.HasPrefix(target, "anon_inode:") {
+			outside++
+		}
+	}
+	if outside > 12 {
+		t.Errorf("%d descriptors: %v", outside, j.fds)
 	}
 	for fd, target := range j.fds {
 		ok := false
@@ -183,7 +189,7 @@ func checkJail(t *testing.T, j *jail, root ...string) {
 			t.Errorf("descriptor %s is the directory %s", fd, target)
 		}
 	}
-	if strings.Trim(j.environ, "\x00") != "" {
+	if env := strings.Trim(j.environ, "\x00"); env != "" && (strings.Contains(env, "\x00") || !strings.HasPrefix(env, "QEMU_MODULE_DIR=/")) {
 		t.Errorf("environment %q", j.environ)
 	}
 	if j.memoryMax == 0 || j.memoryMax > 1<<40 {
