@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* containers - CreateContainer, StartContainer, StopContainer, RemoveContainer, ContainerStatus,
- * ListContainers. */
+ * ListContainers, CheckpointContainer. */
+#include <string.h>
+
 #include "base/id.h"
+#include "base/strbuf.h"
 #include "cri/handlers.h"
 
 /* In a verbose status, beside the request itself: a larger one is left out. */
@@ -138,5 +141,26 @@ int on_list_containers(struct call *call, struct err *err)
     for (size_t i = 0; i < n; i++)
         reply->containers[i] = container_to_proto(call->arena, &views[i]);
     container_views_free(views, n);
+    return 0;
+}
+
+/* Zero is this daemon's own patience; a kubelet waits no longer than it said itself. */
+int on_checkpoint_container(struct call *call, struct err *err)
+{
+    const Runtime__V1__CheckpointContainerRequest *request =
+        REQUEST(call, Runtime__V1__CheckpointContainerRequest);
+    int64_t seconds = request->timeout;
+
+    if (id_from_proto(request->container_id, "container_id", err) < 0)
+        return -1;
+    if (!str_is_utf8(request->location, strlen(request->location)) || seconds < 0)
+        return err_set(err, ERR_INVALID, "location is no path, or timeout is negative");
+    if (seconds > INT64_MAX / 4 / NSEC_PER_SEC)
+        seconds = INT64_MAX / 4 / NSEC_PER_SEC;
+    if (container_checkpoint(call->daemon->engine, request->container_id, request->location,
+                             seconds * NSEC_PER_SEC, &call->caller, err) < 0)
+        return -1;
+    (void)REPLY(call, Runtime__V1__CheckpointContainerResponse,
+                runtime__v1__checkpoint_container_response);
     return 0;
 }

@@ -33,7 +33,7 @@ handler_fn on_container_stats, on_list_container_stats, on_pod_sandbox_stats,
 handler_fn on_stream_pod_sandboxes, on_stream_containers, on_stream_container_stats,
     on_stream_pod_sandbox_stats, on_stream_pod_sandbox_metrics, on_stream_images,
     on_get_container_events;
-handler_fn on_exec_sync, on_reopen_container_log;
+handler_fn on_exec_sync, on_reopen_container_log, on_checkpoint_container;
 handler_fn on_exec, on_attach, on_port_forward;
 handler_fn on_list_images, on_image_status, on_pull_image, on_remove_image, on_image_fs_info;
 

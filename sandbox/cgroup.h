@@ -81,6 +81,19 @@ int cgroup_lock(const struct cgroups *c, const char *path, struct err *err) MUST
 bool cgroup_exists(const struct cgroups *c, const char *path);
 /** cgroup_populated() - is any process in it or below it? A cgroup that is not there is empty. */
 bool cgroup_populated(const struct cgroups *c, const char *path);
+/* How all processes of a cgroup are made to stand still. */
+struct cgroup_freezer {
+    char *file; /* owned; where one of the next two is written */
+    const char *freeze, *thaw;
+    char *state_file; /* owned; has this word in it when they do: */
+    const char *frozen;
+};
+/** cgroup_freezer() - Errors: UNSUPPORTED. End it with cgroup_freezer_done(). */
+int cgroup_freezer(const struct cgroups *c, const char *path, struct cgroup_freezer *ret,
+                   struct err *err) MUST_CHECK;
+void cgroup_freezer_done(struct cgroup_freezer *f);
+/** cgroup_thaw() - it goes on; nothing when it does already. */
+void cgroup_thaw(const struct cgroups *c, const char *path);
 /** cgroup_kill() - SIGKILL to everything in it and below, and wait until it is empty. Errors:
  * DEADLINE (something cannot be killed). */
 int cgroup_kill(const struct cgroups *c, const char *path, deadline_t deadline,

@@ -83,6 +83,8 @@ bool cgroup_populated(const struct cgroups *c, const char *path)
 
 void cgroup_kill_now(const struct cgroups *c, const char *path)
 {
+    if (!c->v2) /* what version 1 has frozen does not die */
+        cgroup_thaw(c, path);
     for (size_t i = 0; i < c->n; i++) {
         autofree char *dir = xasprintf("%s%s", c->h[i].mount, path);
 

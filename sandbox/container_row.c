@@ -52,6 +52,7 @@ int container_save_runtime(struct container *c, struct err *err)
     json_put_int(o, "guest_memory", (int64_t)c->guest_memory);
     json_put_int(o, "guest_overhead", (int64_t)c->guest_overhead);
     json_put_bool(o, "update_pending", c->update_pending);
+    json_put_bool(o, "checkpointing", c->checkpointing);
     put_user(c, o);
     mutex_lock(&c->engine->lock);
     if (!resources_same(&c->resources->r, &c->spec->resources))
@@ -113,6 +114,7 @@ void container_load_runtime(struct container *c, const char *json)
         json_opt_int(o, "guest_memory", &memory, NULL) < 0 ||
         json_opt_int(o, "guest_overhead", &overhead, NULL) < 0 ||
         json_opt_bool(o, "update_pending", &c->update_pending, NULL) < 0 ||
+        json_opt_bool(o, "checkpointing", &c->checkpointing, NULL) < 0 ||
         json_opt_bool(o, "wants_address", &c->wants_address, NULL) < 0)
         return;
     c->guest_memory = (uint64_t)memory;

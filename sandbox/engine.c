@@ -243,6 +243,7 @@ static int set_up(struct engine *engine, struct err *err)
         return -1;
     engine->init_program = beside(engine->monitor_program, "unicri-init");
     engine->exec_program = beside(engine->monitor_program, "unicri-exec");
+    engine->freeze_program = beside(engine->monitor_program, "unicri-freeze");
     engine->debug_program = beside(engine->monitor_program, "unicri-debug");
     engine->handlers = handlers_open(config, err);
     engine->cgroup_root = cgroup_parent_path(&engine->cgroups, config->cgroup_root, err);
@@ -339,6 +340,7 @@ void engine_close(struct engine *engine)
     free(engine->monitor_program);
     free(engine->init_program);
     free(engine->exec_program);
+    free(engine->freeze_program);
     free(engine->debug_program);
     free(engine->pods_dir);
     free(engine->netns_dir);

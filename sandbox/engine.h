@@ -66,7 +66,7 @@ struct engine {
     struct handlers *handlers;
     struct jobs *jobs;
     char *cgroup_root;
-    char *monitor_program, *init_program, *exec_program, *debug_program;
+    char *monitor_program, *init_program, *exec_program, *debug_program, *freeze_program;
     char *pods_dir, *netns_dir, *userns_dir, *containers_dir, *exits_dir,
         *runc_dir;    /* below run_dir */
     char *rootfs_dir; /* below root_dir: writable layers */

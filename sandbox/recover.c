@@ -8,6 +8,7 @@
  * row is cleared away (census.c); owed DELs are taken up again.
  */
 #include "sandbox/recover.h"
+#include "sandbox/checkpoint.h"
 
 #include <dirent.h>
 #include <string.h>
@@ -251,6 +252,7 @@ static void recover_container(struct container *c, bool same_boot)
         break;
     }
     container_update_again(c);
+    checkpoint_forget(c);
     if (c->state != CONTAINER_EXITED || c->step <= container_step_created())
         return;
     if (steps_down(&container_steps, c, &c->step, container_step_created(), &err) < 0)

@@ -197,6 +197,17 @@ struct exec_result {
     int exit_code;
 };
 void exec_result_done(struct exec_result *result);
+/**
+ * container_checkpoint() - CheckpointContainer: memory and changed files of a running container as
+ * an archive at `location`, an absolute path whose directory is there; mode 0600; an older file is
+ * replaced when the new one is whole. The container goes on.
+ * @timeout: for all of it; 0: runtime.timeout. Then what has not been done is given up (DEADLINE).
+ * Errors: NOT_FOUND, INVALID (location), STATE (not running), UNSUPPORTED (a unikernel; CRIU is
+ * missing or cannot work on this node: why), EXHAUSTED (disk), INTERNAL with CRIU's own words.
+ */
+int container_checkpoint(struct engine *engine, const char *id, const char *location,
+                         nsec_t timeout, const struct caller *caller, struct err *err) MUST_CHECK;
+
 /** container_exec_sync() - run argv in a running container; timeout 0 = none. At the timeout the
  * whole process tree of the exec is killed and the error is DEADLINE. Of a unikernel: as
  * container_exec_check(). */

@@ -201,6 +201,13 @@ void container_views_free(struct container_view *views, size_t n)
 }
 
 /* "fill" makes as much output as the engine may hand on. */
+int container_checkpoint(struct engine *engine, const char *id, const char *location,
+                         nsec_t timeout, const struct caller *caller, struct err *err)
+{
+    (void)engine, (void)timeout, (void)caller;
+    return err_set(err, ERR_NOT_FOUND, "container '%s' for '%s'", id, location);
+}
+
 int container_exec_sync(struct engine *engine, const char *id, char *const *argv, nsec_t timeout,
                         const struct caller *caller, struct exec_result *ret, struct err *err)
 {

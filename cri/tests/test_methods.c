@@ -38,7 +38,7 @@ static void test_table_is_complete(void **state)
                                                 str_eq(methods[i].name, "GetContainerEvents"));
     }
     assert_int_equal(streams, 7);
-    assert_int_equal(built, 40);
+    assert_int_equal(built, 41);
 }
 
 static void test_unknown_path(void **state)

@@ -107,9 +107,9 @@ func TestRuntime(t *testing.T) {
 	})
 	t.Run("calls that are not built", func(t *testing.T) {
 		h.NeedUnicrid(t)
-		_, err := n.Raw.CheckpointContainer(h.Ctx, &cri.CheckpointContainerRequest{ContainerId: "x"})
-		if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "CheckpointContainer") {
-			t.Errorf("CheckpointContainer: %v", err)
+		_, err := n.Raw.CheckpointPod(h.Ctx, &cri.CheckpointPodRequest{PodSandboxId: "x"})
+		if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "CheckpointPod") {
+			t.Errorf("CheckpointPod: %v", err)
 		}
 	})
 	t.Run("calls that do not exist", func(t *testing.T) {
