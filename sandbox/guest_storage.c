@@ -32,8 +32,7 @@ void guest_storage_done(struct guest_storage *s)
 
 int guest_open_image(struct container *c, const char *what, const char *path, struct err *err)
 {
-    const struct image *image = container_image(c, err);
-    int fd = image ? image_open_file(c->engine->images, image, path, err) : -1;
+    int fd = runtime_open_file(c, path, err);
 
     return fd < 0 ? err_wrap(err, "%s '%s' of image '%s'", what, path, c->image_ref) : fd;
 }

@@ -63,6 +63,17 @@ int runtime_guest(struct container *c, struct guest **ret, struct err *err)
     return rc < 0 && says.wanted ? err_wrap(err, "handler '%s'", c->handler->name) : rc;
 }
 
+int runtime_open_file(struct container *c, const char *path, struct err *err)
+{
+    const struct image *image = container_image(c, err);
+
+    if (!image)
+        return -1;
+    return str_has_prefix(path, VMM_HOST_FILE)
+               ? vmm_host_file_open(c->engine->vmm, path, err)
+               : image_open_file(c->engine->images, image, path, err);
+}
+
 static int choose_oci(struct container *c, struct err *err)
 {
     if (!*c->handler->program)
@@ -85,7 +96,7 @@ int runtime_choose(struct container *c, struct err *err)
         return choose_oci(c, err);
 
     const char *driver = c->handler->type == HANDLER_VMM ? c->handler->kind : "auto";
-    int kernel = image_open_file(c->engine->images, c->image, guest->binary, err);
+    int kernel = runtime_open_file(c, guest->binary, err);
 
     c->guest = guest;
     c->runtime = &runtime_unikernel;

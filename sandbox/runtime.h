@@ -57,6 +57,9 @@ void runtime_restore(struct container *c);
 /** runtime_guest() - what the image declares, for c->guest; c->image must be set. *ret NULL: no
  * unikernel. */
 int runtime_guest(struct container *c, struct guest **ret, struct err *err) MUST_CHECK;
+/** runtime_open_file() - a file of c's image, or of the node where the guest says so. Returns: fd
+ * or -1. Errors: those of image_open_file() and vmm_host_file_open(). */
+int runtime_open_file(struct container *c, const char *path, struct err *err);
 /** container_image() - c->image, looked up again after a restart. Borrowed. NULL with err
  * NOT_FOUND. */
 const struct image *container_image(struct container *c, struct err *err);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -27,6 +28,8 @@ _Static_assert(ARRAY_SIZE(names) == ARRAY_SIZE(drivers) + 1, "a name for each dr
 const struct option vmm_options[] = {
     {"vmm.tender_program", OPTION_STRING, AT(tender_program), "", 0, 0,
      "program of the built-in VMM; empty: " TENDER_NAME " beside the daemon"},
+    {"vmm.boot_files", OPTION_STRV, AT(boot_files), NULL, 0, 0,
+     "kernels and initrds of this node that images may name as bootKernel and bootInitrd"},
     {"vmm.default_memory", OPTION_BYTES, AT(default_memory), "256MiB", 2 << 20, INT64_C(1) << 40,
      "memory of a guest whose container has no limit"},
     {"vmm.uid_first", OPTION_INT, AT(uid_first), "2000000000", 1, UINT32_MAX - 1,
@@ -104,6 +107,27 @@ void vmm_close(struct vmm *vmm)
     (void)close_fd(vmm->tender_fd);
     free(vmm->handlers);
     free(vmm);
+}
+
+int vmm_host_file_open(const struct vmm *vmm, const char *path, struct err *err)
+{
+    char *const *allowed = vmm->config->boot_files;
+    autofd int fd = -1;
+    struct stat st;
+
+    path += strlen(VMM_HOST_FILE);
+    while (allowed && *allowed && !str_eq(*allowed, path))
+        allowed++;
+    if (!allowed || !*allowed)
+        return err_set(
+            err, ERR_DENIED,
+            "file '%s' of the node: vmm.boot_files of the configuration does not list it", path);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_sys(err, "file '%s' of the node", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, ERR_INVALID, "file '%s' of the node: is not a regular file", path);
+    return TAKE_FD(fd);
 }
 
 /* ---------------------------------------------------------------- choosing */

@@ -42,6 +42,8 @@ static const struct field {
     {"blkMntPoint", GRAMMAR_PATH, offsetof(struct guest, block_mount)},
     {"solo5NetDev", GRAMMAR_DEVICE, offsetof(struct guest, net_device)},
     {"solo5BlkDev", GRAMMAR_DEVICE, offsetof(struct guest, block_device)},
+    {"bootKernel", GRAMMAR_PATH, offsetof(struct guest, boot_kernel)},
+    {"bootInitrd", GRAMMAR_PATH, offsetof(struct guest, boot_initrd)},
     {"mountRootfs", GRAMMAR_BOOL, offsetof(struct guest, mount_rootfs)},
 };
 
@@ -62,6 +64,8 @@ void guest_free(struct guest *guest)
     free(guest->block_mount);
     free(guest->net_device);
     free(guest->block_device);
+    free(guest->boot_kernel);
+    free(guest->boot_initrd);
     free(guest);
 }
 
@@ -263,8 +267,6 @@ static int check_refused(const struct source *source, struct err *err)
     static const struct {
         const char *key, *why;
     } refused[] = {
-        {"bootKernel", "kernels of the host are not booted: put the kernel into the image"},
-        {"bootInitrd", "initrds of the host are not booted: put the initrd into the image"},
         {"vAccel", "there is no vAccel here"},
         {"RPCAddress", "there is no vAccel here"},
     };
@@ -347,6 +349,53 @@ void guest_fill_empty(struct guest *guest)
     }
 }
 
+static int host_file(const char *key, const char *instead, char *path, char **in_image,
+                     struct err *err)
+{
+    if (!path)
+        return 0;
+    if (*path != '/')
+        return err_set(err, ERR_INVALID, "image: %s%s '%s': is not an absolute path",
+                       GUEST_KEY_PREFIX, key, path);
+    if (*in_image && **in_image)
+        return err_set(err, ERR_INVALID,
+                       "image: declares both %s%s '%s' and %s%s '%s': one of them has to go",
+                       GUEST_KEY_PREFIX, key, path, GUEST_KEY_PREFIX, instead, *in_image);
+    free(*in_image);
+    *in_image = xasprintf(VMM_HOST_FILE "%s", path);
+    return 0;
+}
+
+/* An image that is no unikernel by itself: a kernel of the node runs it, as a Linux guest with the
+ * image's root file system unless told otherwise. */
+static int take_host_files(const struct source *sources, size_t n, struct guest *guest,
+                           struct err *err)
+{
+    bool mount_told = false;
+
+    for (size_t i = 0; i < n; i++)
+        mount_told = mount_told || source_get(&sources[i], "mountRootfs") ||
+                     source_get(&sources[i], "useDMBlock");
+    /* The first is the image's file: there nobody would look for it. */
+    if (source_get(&sources[0], "bootKernel") || source_get(&sources[0], "bootInitrd"))
+        return err_set(err, ERR_INVALID,
+                       "%s: %sbootKernel: is taken from labels and annotations only",
+                       sources[0].name, GUEST_KEY_PREFIX);
+    if (guest->boot_initrd && !guest->boot_kernel)
+        return err_set(err, ERR_INVALID, "image: declares %sbootInitrd, but no %sbootKernel",
+                       GUEST_KEY_PREFIX, GUEST_KEY_PREFIX);
+    if (!guest->boot_kernel)
+        return 0;
+    if (host_file("bootKernel", "binary", guest->boot_kernel, &guest->binary, err) < 0 ||
+        host_file("bootInitrd", "initrd", guest->boot_initrd, &guest->initrd, err) < 0)
+        return -1;
+    if (!guest->family)
+        guest->family = xstrdup("linux");
+    if (!mount_told)
+        guest->mount_rootfs = !guest->block;
+    return 0;
+}
+
 int guest_take_keys(const struct guest_image *image, struct guest *guest, bool *found,
                     struct err *err)
 {
@@ -359,6 +408,8 @@ int guest_take_keys(const struct guest_image *image, struct guest *guest, bool *
 
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(sources); i++)
         r = take_source(&sources[i], guest, found, err);
+    if (r == 0)
+        r = take_host_files(sources, ARRAY_SIZE(sources), guest, err);
     kvs_done(&file);
     return r;
 }

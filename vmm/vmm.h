@@ -51,6 +51,8 @@ struct guest {
     char *cmdline;    /* used only when the container has neither command nor args */
     char *initrd, *block, *block_mount; /* paths in the image; "" none */
     char *net_device, *block_device;    /* names in the Solo5 manifest; "" by type */
+    char *boot_kernel, *boot_initrd;    /* files of the node that stand in for binary and initrd,
+                                           which then begin with VMM_HOST_FILE; "" none */
     bool mount_rootfs;
     bool bare; /* declares nothing: the kernel is what the container would run, its first word */
     enum guest_kernel kernel;
@@ -66,6 +68,9 @@ DEFINE_CLEANUP(struct guest *, guest_free);
 #define autoguest CLEANUP(guest_free_cleanup) struct guest
 
 #define GUEST_JSON_MAX_BYTES 65536
+
+/* In front of a path: vmm_host_file_open(); no path of an image has it. */
+#define VMM_HOST_FILE "host:"
 
 /* All that an image and its pod say of a guest. Borrowed. */
 struct guest_image {
@@ -319,6 +324,7 @@ struct vmm_driver {
 
 struct vmm_config {
     char *tender_program; /* unicri-tender; "" = beside the daemon */
+    char **boot_files;    /* files of the node that images may name as bootKernel and bootInitrd */
     uint64_t default_memory;
     int64_t uid_first, uid_count; /* unique uids for jails */
     uint64_t memory_overhead;
@@ -336,6 +342,11 @@ struct vmm; /* the drivers with their configuration */
 /** vmm_open() - `config` is borrowed. Opens the tender's program once. Errors: NOT_FOUND. */
 struct vmm *vmm_open(const struct vmm_config *config, struct err *err);
 void vmm_close(struct vmm *vmm);
+
+/** vmm_host_file_open() - a kernel or initrd of the node that an image names. `path` is as in
+ * struct guest, with VMM_HOST_FILE. Returns: fd, or -1. Errors: DENIED when vmm.boot_files does not
+ * list it; INVALID when it is no file. */
+int vmm_host_file_open(const struct vmm *vmm, const char *path, struct err *err);
 
 /** vmm_jail_uids() - the range of the configuration from which the caller of vmm_plan() picks a uid
  * of its own for each guest. */

@@ -146,15 +146,18 @@ func TestPackaging(t *testing.T) {
 		"conflict": h.NewImage(h.ImageConfig{Labels: keys("binary", "/.boot/kernel", "hypervisor", "spt", "unikernelType", "linux")}, h.GzipLayer(boot...)),
 		"device":   h.NewImage(h.ImageConfig{Labels: keys("binary", "/.boot/kernel", "solo5NetDev", "service")}, h.GzipLayer(boot...)),
 		"unknown":  h.NewImage(h.ImageConfig{Labels: keys("binary", "/.boot/kernel", "unikernelType", "templeos")}, h.GzipLayer(boot...)),
-		"host":     h.NewImage(h.ImageConfig{Labels: keys("binary", "/.boot/kernel", "bootKernel", "/boot/vmlinuz")}, h.GzipLayer(boot...)),
-		"vaccel":   h.NewImage(h.ImageConfig{Labels: keys("binary", "/.boot/kernel", "vAccel", "vsock")}, h.GzipLayer(boot...)),
+		"host": h.NewImage(h.ImageConfig{Labels: keys("unikernelType", "mirage", "mountRootfs", "false", "bootKernel", h.Guest("hello.spt")), Cmd: []string{"a", "b c"}},
+			h.GzipLayer(h.Reg("ordinary", 0o644, []byte("image\n")))),
+		"host-other": h.NewImage(h.ImageConfig{Labels: keys("bootKernel", "/etc/shadow")}, h.GzipLayer(boot...)),
+		"host-both":  h.NewImage(h.ImageConfig{Labels: keys("bootKernel", h.Guest("hello.spt"), "binary", "/.boot/kernel")}, h.GzipLayer(boot...)),
+		"vaccel":     h.NewImage(h.ImageConfig{Labels: keys("binary", "/.boot/kernel", "vAccel", "vsock")}, h.GzipLayer(boot...)),
 		"rumprun": h.NewImage(h.ImageConfig{Labels: keys("binary", "/.boot/kernel", "hypervisor", "spt", "unikernelType", "rumprun"),
 			Cmd: []string{"a", "b c"}, Env: []string{"K=v w"}}, h.GzipLayer(boot...)),
 		"mixed": annotate(h.NewImage(h.ImageConfig{}, h.GzipLayer(boot...)),
 			map[string]string{key + "unikernelType": "bWlyYWdl", key + "binary": "/.boot/kernel"}),
 	}
 	n := h.NewNode(t, h.NodeOptions{
-		Set: map[string]string{"handlers.keyed.kind": `"auto"`,
+		Set: map[string]string{"handlers.keyed.kind": `"auto"`, "vmm.boot_files": fmt.Sprintf("[%q]", h.Guest("hello.spt")),
 			"handlers.keyed.pod_annotations": `["com.urunc.unikernel.hypervisor", "com.urunc.unikernel.cmdline"]`},
 		Images: func(r *h.Registry) error {
 			for name, img := range images {
@@ -219,6 +222,8 @@ func TestPackaging(t *testing.T) {
 	runs("linked", "linked", "", nil, nil, nil, "a b c")
 	refused("bare-not", "bare", "tender-spt", nil, []string{"/urunc.json"}, "declares no unikernel", "/urunc.json")
 
+	runs("host", "host", "", nil, nil, nil, `a "b c"`)
+
 	spec := keys("hypervisor", "spt", "binary", "/not/allowed", "cmdline", "from pod")
 	runs("precedence", "precedence", "keyed", spec, nil, nil, "from pod")
 	refused("annotation-not-allowed", "precedence", "", spec, nil, "Solo5 spt", "hvt")
@@ -230,7 +235,8 @@ func TestPackaging(t *testing.T) {
 	refused("conflict", "conflict", "", nil, nil, "declares type 'linux'", "Solo5")
 	refused("device", "device", "", nil, nil, "solo5NetDev 'service'", "none of the kind")
 	refused("unknown", "unknown", "", nil, nil, "unikernelType 'templeos'", "image label")
-	refused("host", "host", "", nil, nil, "bootKernel")
+	refused("host-other", "host-other", "", nil, nil, "/etc/shadow", "vmm.boot_files")
+	refused("host-both", "host-both", "", nil, nil, "declares both", "bootKernel", "binary")
 	refused("vaccel", "vaccel", "", nil, nil, "vAccel")
 	refused("mixed", "mixed", "", nil, nil, "is not base64 like the other values", "manifest annotation")
 }

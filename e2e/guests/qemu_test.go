@@ -97,10 +97,9 @@ func linuxImage(t *testing.T) *h.Image {
 	return linuxGuest(t, guestInit, linuxModules, nil)
 }
 
-// linuxGuest is an image of Debian's kernel and an initrd with busybox, modules and a script that is its first program: MODULES in it becomes their
-// names, in order. The labels and files are further ones of the image.
-func linuxGuest(t *testing.T, init string, modules []string, labels map[string]string, files ...h.File) *h.Image {
-	kernel, version := cloudKernel(t)
+// linuxInitrd is an archive with busybox, modules and a script that is its first program: MODULES in it becomes their names, in order.
+func linuxInitrd(t *testing.T, init string, modules []string) []byte {
+	_, version := cloudKernel(t)
 	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {
 		t.Skip("package busybox-static is not installed")
@@ -121,6 +120,13 @@ func linuxGuest(t *testing.T, init string, modules []string, labels map[string]s
 	}
 	c.add("init", 0o100755, []byte(strings.Replace(init, "MODULES", strings.Join(names, " "), 1)))
 	c.add("TRAILER!!!", 0, nil)
+	return c.b.Bytes()
+}
+
+// linuxGuest is an image of Debian's kernel and linuxInitrd. The labels and files are further ones of the image.
+func linuxGuest(t *testing.T, init string, modules []string, labels map[string]string, files ...h.File) *h.Image {
+	kernel, _ := cloudKernel(t)
+	initrd := linuxInitrd(t, init, modules)
 	all := map[string]string{
 		"com.urunc.unikernel.unikernelType": "linux",
 		"com.urunc.unikernel.hypervisor":    "qemu",
@@ -130,7 +136,7 @@ func linuxGuest(t *testing.T, init string, modules []string, labels map[string]s
 	for k, v := range labels {
 		all[k] = v
 	}
-	files = append(files, h.Dir("boot", 0o755), h.Reg("boot/kernel", 0o644, kernel), h.Reg("boot/initrd", 0o644, c.b.Bytes()))
+	files = append(files, h.Dir("boot", 0o755), h.Reg("boot/kernel", 0o644, kernel), h.Reg("boot/initrd", 0o644, initrd))
 	return h.NewImage(h.ImageConfig{Labels: all}, h.GzipLayer(files...))
 }
 

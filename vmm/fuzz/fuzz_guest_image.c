@@ -26,6 +26,7 @@ static const char *const keys[] = {
     "com.urunc.unikernel.mountRootfs",
     "com.urunc.unikernel.useDMBlock",
     "com.urunc.unikernel.bootKernel",
+    "com.urunc.unikernel.bootInitrd",
 };
 
 static int open_any(void *arg, const char *path, struct err *err)
@@ -43,6 +44,8 @@ static int open_any(void *arg, const char *path, struct err *err)
 
 static void check(const char *path)
 {
+    if (strncmp(path, VMM_HOST_FILE "/", strlen(VMM_HOST_FILE) + 1) == 0)
+        path += strlen(VMM_HOST_FILE);
     if (path[0] == '-' || strstr(path, "/../") || strncmp(path, "../", 3) == 0 ||
         strpbrk(path, " \t\n'\"$,;|&=:"))
         abort();

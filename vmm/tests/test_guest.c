@@ -256,13 +256,34 @@ static void mixed_encoding(void **state)
 
 static void kernel_of_the_host(void **state)
 {
-    struct kvs pod = {NULL, 0};
+    static const char file[] =
+        "{\"" PREFIX "bootKernel\":\"/boot/vmlinuz\",\"" PREFIX "unikernelType\":\"linux\"}";
+    struct kvs labels = {NULL, 0}, pod = {NULL, 0};
 
     (void)state;
+    set(&pod, "bootInitrd", "/boot/initrd");
+    assert_err(declared(NULL, NULL, &pod), err, ERR_INVALID, "but no com.urunc.unikernel.boot");
     set(&pod, "bootKernel", "/boot/vmlinuz");
-    set(&pod, "unikernelType", "linux");
-    assert_err(declared(NULL, NULL, &pod), err, ERR_UNSUPPORTED,
-               "kernels of the host are not booted");
+    assert_ok(declared(NULL, NULL, &pod), err);
+    assert_string_equal(guest->binary, "host:/boot/vmlinuz");
+    assert_string_equal(guest->initrd, "host:/boot/initrd");
+    assert_string_equal(guest->family, "linux");
+    assert_true(guest->mount_rootfs);
+    set(&labels, "mountRootfs", "false");
+    set(&labels, "unikernelType", "mirage");
+    assert_ok(declared(&labels, NULL, &pod), err);
+    assert_string_equal(guest->family, "mirage");
+    assert_false(guest->mount_rootfs);
+    set(&labels, "binary", "/k");
+    assert_err(declared(&labels, NULL, &pod), err, ERR_INVALID, "declares both");
+    set(&labels, "binary", "host:/etc/shadow");
+    assert_err(declared(&labels, NULL, NULL), err, ERR_INVALID, "has characters other than");
+    set(&pod, "bootKernel", "../vmlinuz");
+    assert_err(declared(NULL, NULL, &pod), err, ERR_INVALID, "has a '..' in it");
+    set(&pod, "bootKernel", "vmlinuz");
+    assert_err(declared(NULL, NULL, &pod), err, ERR_INVALID, "is not an absolute path");
+    assert_err(in_file(file, &guest), err, ERR_INVALID, "labels and annotations only");
+    kvs_done(&labels);
     kvs_done(&pod);
 }
 
