@@ -114,7 +114,7 @@ int cgroups_open(const char *driver, struct cgroups *ret, struct err *err)
     if (str_eq(driver, "systemd") && access(SYSTEMD_RUNS, F_OK) < 0)
         return err_set(err, ERR_UNSUPPORTED,
                        "cgroup driver 'systemd': this host does not run systemd: set "
-                       "sandbox.cgroup_driver to \"cgroupfs\", for the kubelet too");
+                       "runtime.cgroup_driver to \"cgroupfs\", for the kubelet too");
     if (fs_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX_BYTES, &text, NULL, err) < 0 ||
         cgroups_scan(text, ret, err) < 0)
         return -1;

@@ -13,6 +13,7 @@
 #include "base/strbuf.h"
 #include "sandbox/exits.h"
 #include "sandbox/runtime.h"
+#include "sandbox/runtime_scope.h"
 #include "sandbox/volumes.h"
 
 static int directory_up(void *object, struct err *err)
@@ -69,7 +70,8 @@ static int cgroup_up(void *object, struct err *err)
 {
     struct container *c = object;
 
-    return cgroup_create(&c->engine->cgroups, c->cgroup, NULL, err);
+    /* A scope is systemd's to make. */
+    return scope_is(c->cgroup) ? 0 : cgroup_create(&c->engine->cgroups, c->cgroup, NULL, err);
 }
 
 static int cgroup_down(void *object, struct err *err)

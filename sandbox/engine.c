@@ -234,6 +234,17 @@ static int lock_cgroup_root(struct engine *engine, struct err *err)
     return err_set(err, why.code, "runtime.cgroup_root: %s", why.msg);
 }
 
+/* With systemd the option's default stands for a slice of that name. */
+static char *cgroup_root_path(const struct cgroups *cgroups, const char *option, struct err *err)
+{
+    char *path = cgroup_parent_path(
+        cgroups, cgroups->systemd && str_eq(option, "/unicri") ? "unicri.slice" : option, err);
+
+    if (!path)
+        (void)err_wrap(err, "runtime.cgroup_root");
+    return path;
+}
+
 static int set_up(struct engine *engine, struct err *err)
 {
     const struct sandbox_config *config = engine->config;
@@ -246,7 +257,7 @@ static int set_up(struct engine *engine, struct err *err)
     engine->freeze_program = beside(engine->monitor_program, "unicri-freeze");
     engine->debug_program = beside(engine->monitor_program, "unicri-debug");
     engine->handlers = handlers_open(config, err);
-    engine->cgroup_root = cgroup_parent_path(&engine->cgroups, config->cgroup_root, err);
+    engine->cgroup_root = cgroup_root_path(&engine->cgroups, config->cgroup_root, err);
     if (!engine->handlers || !engine->cgroup_root || lock_cgroup_root(engine, err) < 0 ||
         make_dirs(engine, err) < 0)
         return -1;

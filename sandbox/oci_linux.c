@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/strbuf.h"
 #include "sandbox/oci_spec.h"
+#include "sandbox/runtime_scope.h"
 
 static void add_ns(json_t *list, const char *type, const char *path)
 {
@@ -49,7 +50,9 @@ int oci_linux(const struct oci_input *in, bool shared, bool slave, json_t **ret,
     json_put(o, "namespaces", namespaces(in));
     json_put(o, "devices", TAKE_PTR(devices));
     json_put(o, "resources", TAKE_PTR(limits));
-    json_put_string(o, "cgroupsPath", in->cgroup);
+    autofree char *scope = scope_is(in->cgroup) ? scope_oci_name(in->cgroup) : NULL;
+
+    json_put_string(o, "cgroupsPath", scope ? scope : in->cgroup);
     json_put_string(o, "mountLabel", in->selinux_mount);
     if (shared || slave)
         json_put_string(o, "rootfsPropagation", shared ? "rshared" : "rslave");

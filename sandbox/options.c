@@ -23,9 +23,11 @@ const struct option sandbox_options[] = {
         "debug = true or a list of \"console\", \"regs\", \"pcap\", \"gdb\": what an exec of "
         "unicri:COMMAND may do to a unikernel (none without)"),
     OPT("runtime.cgroup_root", STRING, cgroup_root, "/unicri", 0, 0,
-        "parent of the control groups of pods whose client names none"),
+        "parent of the control groups of pods whose client names none; with the systemd driver a "
+        "slice "
+        "(unicri.slice)"),
     OPT("runtime.cgroup_driver", STRING, cgroup_driver, "cgroupfs", 0, 0,
-        "\"cgroupfs\" or \"systemd\""),
+        "\"cgroupfs\" or \"systemd\": containers are scopes in the slice that the client names"),
     OPT("runtime.log_line_max", BYTES, log_line_max, "16KiB", 256, 64 * 1024,
         "longer log lines are cut into parts"),
     OPT("runtime.timeout", SECONDS, runtime_timeout, "120", 1, 3600,

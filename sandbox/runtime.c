@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/strbuf.h"
 #include "sandbox/handlers.h"
+#include "sandbox/runtime_scope.h"
 
 struct guest_files {
     struct imagestore *images;
@@ -81,6 +82,13 @@ static int choose_oci(struct container *c, struct err *err)
     c->runtime = &runtime_runc;
     free(c->runtime_name);
     c->runtime_name = xstrdup("runc");
+
+    char *scope = scope_cgroup(c);
+
+    if (scope) {
+        free(c->cgroup);
+        c->cgroup = scope;
+    }
     return 0;
 }
 

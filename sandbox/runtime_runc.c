@@ -15,6 +15,7 @@
 #include "sandbox/handlers.h"
 #include "sandbox/oci_spec.h"
 #include "sandbox/runtime.h"
+#include "sandbox/runtime_scope.h"
 #include "sandbox/security.h"
 #include "sandbox/volumes.h"
 
@@ -297,6 +298,8 @@ static int launch(struct container *c, struct monitor_plan *plan, struct err *er
     arg(plan, c->engine->runc_dir);
     arg(plan, "--log=@log@");
     arg(plan, "--log-format=json");
+    if (scope_is(c->cgroup))
+        arg(plan, "--systemd-cgroup");
     arg(plan, "run");
     arg(plan, "--detach");
     arg(plan, "--bundle");
@@ -312,7 +315,7 @@ static int launch(struct container *c, struct monitor_plan *plan, struct err *er
 }
 
 /* The files of the cgroup are written here: an OCI runtime would need a process for it, and does
- * not know all of them. */
+ * not know all of them. Only where systemd has to know it is asked. */
 static int update(struct container *c, bool running, const struct linux_resources *change,
                   struct err *err)
 {
@@ -320,6 +323,7 @@ static int update(struct container *c, bool running, const struct linux_resource
     autofree char *path = path_join(c->run_dir, "config.json");
 
     if (running && (resources_floor(cgroups, c->cgroup, change->memory_limit, err) < 0 ||
+                    (scope_is(c->cgroup) && scope_update(c, err) < 0) ||
                     cgroup_limit(cgroups, c->cgroup, change, 0, err) < 0))
         return -1;
     return oci_resources_replace(path, cgroups, &c->resources->r,

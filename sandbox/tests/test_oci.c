@@ -2,6 +2,7 @@
 /* config.json of ordinary containers, member by member. */
 #include "sandbox/handlers.h"
 #include "sandbox/oci_spec.h"
+#include "sandbox/runtime_scope.h"
 
 #include <sys/stat.h>
 
@@ -351,6 +352,17 @@ static void cgroup_names(void **state)
     assert_string_equal(slice,
                         "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podX.slice");
     assert_null(cgroup_parent_path(&g->cgroups, "/kubepods", &err));
+
+    autofree char *scope = xasprintf("%s/unicri-0123abcd.scope", slice);
+
+    assert_true(scope_is(scope));
+    assert_false(scope_is(slice) || scope_is("/unicri/0123abcd") || scope_is("x"));
+    g->in.cgroup = scope;
+
+    autojson *o = build(g);
+
+    assert_string_equal(json_string_value(get(o, "linux.cgroupsPath")),
+                        "kubepods-burstable-podX.slice:unicri:0123abcd");
     assert_null(cgroup_parent_path(&g->cgroups, "a--b.slice", &err));
     assert_null(cgroup_parent_path(&g->cgroups, ".slice", &err));
 }
