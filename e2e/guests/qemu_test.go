@@ -80,7 +80,12 @@ button() {
 }
 case $what in
 deaf) ;;
-panic) echo c > /proc/sysrq-trigger ;;
+panic)
+	free=$(awk '/MemAvailable/ { print int($2 / 1024) - 12 }' /proc/meminfo)
+	mkdir /fill && mount -t tmpfs -o size=100% fill /fill
+	dd if=/dev/zero of=/fill/up bs=1M count=$free 2>/dev/null && echo "filled $free MiB"
+	echo c > /proc/sysrq-trigger
+	;;
 *) for e in /dev/input/event*; do button $e & done ;;
 esac
 httpd -p 80 -h /www
@@ -173,12 +178,12 @@ func TestQemuLinux(t *testing.T) {
 		p.Remove(t)
 	}
 
-	t.Run("panic", func(t *testing.T) {
+	t.Run("all its memory, and panic", func(t *testing.T) {
 		p, c := run(t, "q35", "panic")
 		if s := c.Wait(t, 120*time.Second); s.Reason != "GuestPanicked" || s.ExitCode != 1 {
 			t.Errorf("%v\n%s", s, c.RawLog())
 		}
-		if !strings.Contains(c.RawLog(), "guest runs: panic GREETING=good day") {
+		if !strings.Contains(c.RawLog(), "guest runs: panic GREETING=good day") || !strings.Contains(c.RawLog(), "filled ") {
 			t.Error(c.RawLog())
 		}
 		end(t, p)
