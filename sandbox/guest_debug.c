@@ -23,10 +23,9 @@ static const struct debug_kind {
     bool binary;  /* its output is for a program */
     bool endless; /* it has no end that ExecSync could wait for */
 } kinds[] = {
-    {"console", DEBUG_CONSOLE, false, false, false},
-    {"regs", DEBUG_REGS, true, false, false},
-    {"pcap", DEBUG_PCAP, false, true, false},
-    {"gdb", DEBUG_GDB, true, true, true},
+    {"console", DEBUG_CONSOLE, false, false, false}, {"regs", DEBUG_REGS, true, false, false},
+    {"pcap", DEBUG_PCAP, false, true, false},        {"gdb", DEBUG_GDB, true, true, true},
+    {"core", DEBUG_CORE, true, true, false},
 };
 
 static const struct debug_kind *kind_of(const char *name)

@@ -20,7 +20,8 @@ const struct option sandbox_options[] = {
         "[handlers.NAME]: kind = \"runc\" | \"auto\" | a driver's name; program = the OCI runtime; "
         "pod_annotations = annotations of a pod that may speak for its image; "
         "machine, accel = QEMU's, instead of vmm.qemu_machine and vmm.qemu_accel; "
-        "debug = true or a list of \"console\", \"regs\", \"pcap\", \"gdb\": what an exec of "
+        "debug = true or a list of \"console\", \"regs\", \"pcap\", \"gdb\", \"core\": what "
+        "an exec of "
         "unicri:COMMAND may do to a unikernel (none without)"),
     OPT("runtime.cgroup_root", STRING, cgroup_root, "/unicri", 0, 0,
         "parent of the control groups of pods whose client names none; with the systemd driver a "

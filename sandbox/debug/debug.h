@@ -54,7 +54,8 @@ struct debug_command {
     int (*open)(const struct debug_options *o, struct err *err);
     int (*run)(const struct debug_options *o, struct err *err);
 };
-extern const struct debug_command debug_console, debug_regs, debug_pcap, debug_gdb, debug_core;
+extern const struct debug_command debug_console, debug_regs, debug_pcap, debug_gdb, debug_core,
+    debug_watch;
 
 /* ---- shut.c */
 

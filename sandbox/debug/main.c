@@ -19,11 +19,9 @@
 
 static const struct debug_command *const commands[] = {
 #if defined(__x86_64__)
-    &debug_regs,
-    &debug_gdb,
+    &debug_regs,    &debug_gdb,  &debug_core,
 #endif
-    &debug_console,
-    &debug_pcap,
+    &debug_console, &debug_pcap,
 };
 
 static int number(const char *text, unsigned long long max, unsigned long long *ret,

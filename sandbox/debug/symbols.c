@@ -28,7 +28,7 @@ static int read_header(int fd, Elf64_Ehdr *eh, struct err *err)
     return 0;
 }
 
-int symbols_code(int fd, struct code_ranges *ret, struct err *err)
+static int segments(int fd, unsigned flags, struct code_ranges *ret, struct err *err)
 {
     Elf64_Ehdr eh;
 
@@ -43,12 +43,23 @@ int symbols_code(int fd, struct code_ranges *ret, struct err *err)
         if (eh.e_phoff > INT64_MAX / 2 ||
             read_at(fd, &ph, sizeof(ph), eh.e_phoff + i * sizeof(ph), err) < 0)
             return -1;
-        if (ph.p_type != PT_LOAD || !(ph.p_flags & PF_X) || ph.p_memsz > UINT64_MAX - ph.p_vaddr)
+        if (ph.p_type != PT_LOAD || (ph.p_flags & flags) != flags ||
+            ph.p_memsz > UINT64_MAX - ph.p_vaddr)
             continue;
         ret->v[ret->n].begin = ph.p_vaddr;
         ret->v[ret->n++].end = ph.p_vaddr + ph.p_memsz;
     }
     return 0;
+}
+
+int symbols_code(int fd, struct code_ranges *ret, struct err *err)
+{
+    return segments(fd, PF_X, ret, err);
+}
+
+int symbols_segments(int fd, struct code_ranges *ret, struct err *err)
+{
+    return segments(fd, 0, ret, err);
 }
 
 bool code_has(const struct code_ranges *code, uint64_t addr)

@@ -39,6 +39,8 @@ struct code_ranges {
 };
 /** symbols_code() - executable segments. Errors: INVALID. */
 int symbols_code(int fd, struct code_ranges *ret, struct err *err) MUST_CHECK;
+/** symbols_segments() - all that are loaded. Errors: INVALID. */
+int symbols_segments(int fd, struct code_ranges *ret, struct err *err) MUST_CHECK;
 bool code_has(const struct code_ranges *code, uint64_t addr);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/strbuf.h"
 #include "sandbox/debug/backtrace.h"
 #include "sandbox/debug/logtext.h"
+#include "sandbox/debug/runs.h"
 
 /* cmocka.h wants these before it. */
 #include <setjmp.h>
@@ -261,13 +262,49 @@ static void a_late_begin_skips_a_line(void **state)
     assert_memory_equal(out, "whole\n", 6);
 }
 
+/* ------------------------------------------------------------------------ runs */
+
+static void runs_are_bounded(void **state)
+{
+    static struct runs r = RUNS_INIT;
+    uint64_t last = 0, whole = 0;
+
+    (void)state;
+    for (uint64_t i = 0; i < 100000; i++) {
+        uint64_t at = i * (RUNS_GAP * 3);
+
+        runs_add(&r, at, at + 4096);
+        runs_add(&r, at + 4096, at + 4096); /* nothing */
+        last = at;
+    }
+    assert_true(r.n <= RUNS_MAX && r.v[0].begin == 0 && r.v[r.n - 1].end == last + 4096);
+    for (size_t i = 0; i < r.n; i++) {
+        assert_true(r.v[i].begin < r.v[i].end && (i == 0 || r.v[i - 1].end < r.v[i].begin));
+        whole += r.v[i].end - r.v[i].begin;
+    }
+    assert_true(runs_bytes(&r) == whole);
+}
+
+static void small_gaps_are_taken_in(void **state)
+{
+    struct runs r = RUNS_INIT;
+
+    (void)state;
+    runs_add(&r, 4096, 8192);
+    runs_add(&r, 8192 + RUNS_GAP, 8192 + RUNS_GAP + 4096);
+    assert_int_equal(r.n, 1);
+    runs_add(&r, UINT64_MAX - 4096, UINT64_MAX);
+    assert_int_equal(r.n, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_found),           cmocka_unit_test(lies_are_refused),
         cmocka_unit_test(frames_are_followed),       cmocka_unit_test(loops_and_nonsense_end),
         cmocka_unit_test(guesses_are_marked),        cmocka_unit_test(logs_become_text),
-        cmocka_unit_test(a_late_begin_skips_a_line),
+        cmocka_unit_test(a_late_begin_skips_a_line), cmocka_unit_test(runs_are_bounded),
+        cmocka_unit_test(small_gaps_are_taken_in),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
