@@ -17,6 +17,8 @@ const struct command cli_commands[] = {
      cmd_logs},
     {"exec", "[OPTIONS] CONTAINER COMMAND [ARG...]",
      "Run a command in a container and print what it writes.", cmd_exec},
+    {"debug", "POD|CONTAINER console|regs|gdb|pcap|core [ARG...]",
+     "Look into a unikernel: console, registers, GDB, frames, core file.", cmd_debug},
     {"inspect", "POD|CONTAINER|IMAGE", "Show everything the daemon knows of one object, as JSON.",
      cmd_inspect},
     {"stop", "[OPTIONS] POD|CONTAINER...", "Stop pods or containers.", cmd_stop},
