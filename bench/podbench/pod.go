@@ -14,13 +14,6 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// what is run: an image with a command, or a guest.
-type workload struct {
-	label   string
-	image   string
-	command []string
-}
-
 // figures of one pod in milliseconds, by the name of the call.
 type figures map[string]float64
 
@@ -63,7 +56,7 @@ func (s *server) up(w workload, number int) (*pod, error) {
 			NamespaceOptions: &cri.NamespaceOption{Pid: cri.NamespaceMode_CONTAINER}}}}}
 	begin := time.Now()
 	if err := timed(p.fig, "RunPodSandbox", func() error {
-		r, err := s.rt.RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: p.config})
+		r, err := s.rt.RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: p.config, RuntimeHandler: w.handler})
 		if err == nil {
 			p.id = r.PodSandboxId
 		}

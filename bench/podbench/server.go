@@ -86,7 +86,11 @@ func start(name, bin, storage, top string, index int) (*server, error) {
 	defer log.Close()
 	s.cmd = exec.Command("/bin/sh", append(append(args, "--"), argv...)...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
-	s.cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	path := "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	if *urunc != "" {
+		path += ":" + *urunc
+	}
+	s.cmd.Env = []string{path}
 	if err := s.ns.Start(s.cmd); err != nil {
 		return s, err
 	}
@@ -124,11 +128,21 @@ func (s *server) connect() error {
 }
 
 func (s *server) unicriConfig() string {
-	return fmt.Sprintf("[server]\nsocket = %q\nroot_dir = %q\nrun_dir = %q\n\n[network]\nconf_dir = %q\nbin_dirs = [\"/usr/lib/cni\"]\ncache_dir = %q\n\n[image]\ncerts_dir = %q\n\n[runtime]\ncgroup_root = %q\n",
-		s.socket, s.path("root"), s.path("run"), s.path("cni"), s.path("cni-cache"), s.path("certs.d"), s.parent)
+	vmm := ""
+	for _, kind := range []string{"spt", "hvt"} {
+		if program := filepath.Join(*urunc, "solo5-"+kind); *urunc != "" && unix.Access(program, unix.X_OK) == nil {
+			vmm += fmt.Sprintf("solo5_%s_program = %q\n", kind, program)
+		}
+	}
+	return fmt.Sprintf("[server]\nsocket = %q\nroot_dir = %q\nrun_dir = %q\n\n[network]\nconf_dir = %q\nbin_dirs = [\"/usr/lib/cni\"]\ncache_dir = %q\n\n[image]\ncerts_dir = %q\n\n[runtime]\ncgroup_root = %q\n\n[vmm]\n%s",
+		s.socket, s.path("root"), s.path("run"), s.path("cni"), s.path("cni-cache"), s.path("certs.d"), s.parent, vmm)
 }
 
 func (s *server) containerdConfig() string {
+	runtime := ""
+	if *urunc != "" {
+		runtime = "  [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.urunc]\n    runtime_type = \"io.containerd.runc.v2\"\n    pod_annotations = [\"com.urunc.unikernel.*\"]\n    container_annotations = [\"com.urunc.unikernel.*\"]\n    [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.urunc.options]\n      BinaryName = \"urunc\"\n"
+	}
 	return fmt.Sprintf(`version = 2
 root = %q
 state = %q
@@ -146,7 +160,7 @@ state = %q
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
       SystemdCgroup = false
-`, s.path("root"), s.path("run"), s.socket, registryAddr, s.path("cni"))
+%s`, s.path("root"), s.path("run"), s.socket, registryAddr, s.path("cni"), runtime)
 }
 
 // groups are all directories below the server's cgroup, deepest first.
