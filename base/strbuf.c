@@ -102,7 +102,7 @@ int str_has_suffix(const char *s, const char *suffix)
 
 int str_is_utf8(const char *s, size_t len)
 {
-    for (size_t i = 0; i < len;) {
+    for (size_t i = utf8_ascii(s, len); i < len; i += utf8_ascii(s + i, len - i)) {
         size_t n = utf8_sequence(s + i, len - i);
 
         if (n == 0 || s[i] == '\0')

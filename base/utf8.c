@@ -19,6 +19,21 @@ static size_t sequence_len(unsigned char lead)
     return 0;
 }
 
+size_t utf8_ascii(const char *s, size_t len)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    size_t n = 0;
+
+    for (uint64_t w; len - n >= sizeof(w); n += sizeof(w)) {
+        memcpy(&w, s + n, sizeof(w));
+        if ((w | ((w - ones) & ~w)) & tops) /* a byte above 0x7f, or 0 */
+            break;
+    }
+    while (n < len && s[n] && (unsigned char)s[n] < 0x80)
+        n++;
+    return n;
+}
+
 size_t utf8_sequence(const char *s, size_t len)
 {
     const unsigned char *u = (const unsigned char *)s;

@@ -6,6 +6,8 @@
 
 #include <stddef.h>
 
+/** utf8_ascii() - how many bytes s begins with that are ASCII and not NUL; quick. */
+size_t utf8_ascii(const char *s, size_t len);
 /** utf8_sequence() - Returns: the length (1 to 4) of the valid sequence that s begins with, else 0.
  */
 size_t utf8_sequence(const char *s, size_t len);

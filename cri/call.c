@@ -150,9 +150,9 @@ static grpc_byte_buffer *receive(struct rpc *rpc)
     return message;
 }
 
-static grpc_byte_buffer *pack(const ProtobufCMessage *message)
+static grpc_byte_buffer *pack(const ProtobufCMessage *message, size_t size)
 {
-    grpc_slice slice = grpc_slice_malloc(protobuf_c_message_get_packed_size(message));
+    grpc_slice slice = grpc_slice_malloc(size);
 
     (void)protobuf_c_message_pack(message, GRPC_SLICE_START_PTR(slice));
 
@@ -176,7 +176,7 @@ static size_t greet(struct rpc *rpc, grpc_op *op)
 static int send_one(void *arg, const ProtobufCMessage *message, struct err *err)
 {
     struct rpc *rpc = arg;
-    grpc_byte_buffer *buffer = pack(message);
+    grpc_byte_buffer *buffer = pack(message, protobuf_c_message_get_packed_size(message));
     grpc_op ops[2];
     size_t n = greet(rpc, ops);
 
@@ -194,7 +194,7 @@ static int send_one(void *arg, const ProtobufCMessage *message, struct err *err)
 }
 
 /* The end: of a stream that went well the status alone. */
-static void answer(struct rpc *rpc, bool ok, const ProtobufCMessage *reply, const struct err *err)
+static void answer(struct rpc *rpc, bool ok, const struct call *call, const struct err *err)
 {
     /* A handler may have met an error and answered all the same. */
     grpc_status_code code = ok ? GRPC_STATUS_OK : grpc_status_of(err->code);
@@ -203,8 +203,8 @@ static void answer(struct rpc *rpc, bool ok, const ProtobufCMessage *reply, cons
     grpc_op ops[3];
     size_t n = greet(rpc, ops);
 
-    if (ok && reply) {
-        message = pack(reply);
+    if (ok && call->reply) {
+        message = pack(call->reply, call->reply_size);
         ops[n++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message};
     }
     ops[n++] = (grpc_op){
@@ -276,7 +276,7 @@ void rpc_serve(struct rpc *rpc, const struct daemon *daemon)
                                    .arg = rpc}};
     start(rpc, &close, 1, &tag_close);
     int rc = execute(rpc, &call, &err);
-    answer(rpc, rc == 0, call.reply, &err);
+    answer(rpc, rc == 0, &call, &err);
     if (!rpc->closed)
         (void)finish(rpc, &tag_close);
     arena_done(&arena);

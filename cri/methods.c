@@ -211,8 +211,9 @@ int method_run(struct call *call, const uint8_t *bytes, size_t len, struct err *
     int result = run(call, bytes, len, err);
     nsec_t duration = clock_mono() - start;
 
-    if (result == 0 && call->reply &&
-        protobuf_c_message_get_packed_size(call->reply) > WIRE_MESSAGE_MAX_BYTES)
+    if (result == 0 && call->reply)
+        call->reply_size = protobuf_c_message_get_packed_size(call->reply);
+    if (call->reply_size > WIRE_MESSAGE_MAX_BYTES)
         result =
             err_set(err, ERR_EXHAUSTED, "reply of more than %zu bytes", WIRE_MESSAGE_MAX_BYTES);
     rpc_metrics_count((size_t)(call->method - methods), duration, result < 0);

@@ -20,6 +20,7 @@ struct call {
     struct arena *arena; /* reply and request live here */
     const ProtobufCMessage *request;
     ProtobufCMessage *reply; /* set by the handler; of a stream: stays NULL */
+    size_t reply_size;       /* on the wire; by method_run() */
     /* Of a stream: puts one message on the wire, see call_send(). */
     int (*send)(void *arg, const ProtobufCMessage *message, struct err *err);
     void *send_arg;
@@ -27,7 +28,7 @@ struct call {
 
 /**
  * call_send() - the next message of a stream. Blocks until the client has taken what went before
- * (within WIRE_PATIENCE of call.c), so the handler never makes more than one message ahead.
+ * (within server.reply_patience), so the handler never makes more than one message ahead.
  * Errors: CANCELLED the client has gone, does not read, or the daemon stops; DEADLINE; EXHAUSTED
  * the message is larger than a client accepts.
  */

@@ -80,6 +80,7 @@ void container_unref(struct container *c)
     free(c->rootfs_dir);
     free(c->cgroup);
     free(c->groups);
+    free(atomic_load(&c->shown));
     free(c);
 }
 
@@ -227,6 +228,11 @@ static void view_fill(struct container *c, struct container_view *ret)
         .finished_at = c->finished_at,
         .exit_code = c->exit_code,
         .spec = c->spec,
+        .reason = c->state >= CONTAINER_EXITED ? c->reason : "", /* written once, before that */
+        .message = c->state >= CONTAINER_EXITED ? c->message : "",
+        .image_id = c->image_id,
+        .log_path = c->log_path,
+        .shown = &c->shown,
         .image_ref = c->image_ref,
         .runtime = c->runtime_name,
         .pid = c->workload.pid,
@@ -240,10 +246,6 @@ static void view_fill(struct container *c, struct container_view *ret)
     };
     memcpy(ret->id, c->id, sizeof(ret->id));
     memcpy(ret->pod_id, c->pod->id, sizeof(ret->pod_id));
-    memcpy(ret->reason, c->reason, sizeof(ret->reason));
-    memcpy(ret->message, c->message, sizeof(ret->message));
-    (void)snprintf(ret->image_id, sizeof(ret->image_id), "%s", c->image_id);
-    (void)snprintf(ret->log_path, sizeof(ret->log_path), "%s", c->log_path);
 }
 
 void container_view_done(struct container_view *view)

@@ -39,8 +39,9 @@ struct container {
     int state; /* enum container_state */
     nsec_t started_at, finished_at;
     int exit_code;
-    char reason[64], message[1024];
-    struct resources *resources; /* in force; replaced by the container's job only */
+    char reason[64], message[1024]; /* written once, before it is EXITED */
+    _Atomic(void *) shown;          /* see struct container_view */
+    struct resources *resources;    /* in force; replaced by the container's job only */
     struct process workload, monitor;
     bool monitor_done;     /* it has left its exit file: it needs nothing but to be reaped */
     bool monitor_is_child; /* of this very daemon: it must be reaped */

@@ -140,18 +140,21 @@ struct container_view {
     enum container_state state;
     nsec_t created_at, started_at, finished_at;
     int exit_code;
-    char reason[64], message[1024];
+    const char *reason, *message;      /* "" until it is EXITED; borrowed, as all below is */
     const struct container_spec *spec; /* as asked for; its resources may have changed since: */
     const struct linux_resources *resources;
-    char image_id[80];
+    const char *image_id;
     const char *image_ref; /* the name to show: user_specified_image, a tag, or the id */
-    char log_path[512];    /* absolute, "" without log */
+    const char *log_path;  /* absolute, "" without log */
     const char *runtime;   /* "runc" or a driver's name */
     int32_t pid;           /* of the workload, 0 when it does not run */
     int stop_signal;       /* that stops it, whoever chose it: the CRI's Signal */
     int64_t user, group;   /* as resolved; -1 where it has no meaning */
     const int64_t *groups; /* supplementary, as resolved */
     size_t n_groups;
+    /* A place for one block of malloc that whoever shows containers makes of what never changes of
+     * one; freed with the container. NULL in views that stand for none. */
+    _Atomic(void *) *shown;
     void *hold, *hold_resources;
 };
 void container_view_done(struct container_view *view);

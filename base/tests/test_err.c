@@ -65,6 +65,29 @@ static void long_message_is_cut_at_a_character(void **state)
     }
 }
 
+/* Long texts are looked at by words: a bad byte at any place of one is found. */
+static void utf8_any_place(void **state)
+{
+    static const struct {
+        const char *s;
+        size_t len;
+        bool good;
+    } parts[] = {{"\xc3\xa4", 2, true}, {"\xe2\x82\xac", 3, true}, {"\x7f", 1, true},
+                 {"\x01", 1, true},     {"\0", 1, false},          {"\x80", 1, false},
+                 {"\xc3", 1, false},    {"\xff", 1, false},        {"", 0, true}};
+
+    (void)state;
+    for (size_t p = 0; p < ARRAY_SIZE(parts); p++) {
+        for (size_t at = 0; at <= 24; at++) {
+            char text[32];
+
+            memset(text, 'x', sizeof(text));
+            memcpy(text + at, parts[p].s, parts[p].len);
+            assert_int_equal(str_is_utf8(text, 24 + parts[p].len), parts[p].good);
+        }
+    }
+}
+
 static void utf8_sequences(void **state)
 {
     static const struct {
@@ -183,6 +206,7 @@ int main(void)
         cmocka_unit_test(from_errno),
         cmocka_unit_test(long_message_is_cut_at_a_character),
         cmocka_unit_test(utf8_sequences),
+        cmocka_unit_test(utf8_any_place),
         cmocka_unit_test(ids),
         cmocka_unit_test(redaction),
         cmocka_unit_test(log_lines),

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What clients get to see, and that it packs to what they can read. */
+#include <stdatomic.h>
+
 #include "base/tests/testing.h"
 
 #include "cri/to_proto.h"
@@ -102,6 +104,25 @@ static void test_pod(void **state)
     arena_done(&arena);
 }
 
+static void check_row(struct arena *arena, const struct container_view *view)
+{
+    Runtime__V1__Container *row = over_the_wire(&container_to_proto(arena, view)->base);
+
+    assert_string_equal(row->id, "c1");
+    assert_string_equal(row->pod_sandbox_id, "p1");
+    assert_string_equal(row->image_id, "sha256:1");
+    assert_string_equal(row->metadata->name, "name");
+    assert_non_null(row->image);
+    assert_int_equal(row->created_at, 1);
+    assert_int_equal(row->state, container_state_to_proto(view->state));
+    assert_int_equal(row->n_labels, 2);
+    assert_string_equal(row->labels[1]->key, "k2");
+    assert_string_equal(row->labels[1]->value, "");
+    assert_int_equal(row->n_annotations, 1);
+    assert_int_equal(row->base.n_unknown_fields, 0);
+    protobuf_c_message_free_unpacked(&row->base, NULL);
+}
+
 static void test_container(void **state)
 {
     CLEANUP(container_spec_free_cleanup) struct container_spec *spec = container_spec_new();
@@ -129,6 +150,11 @@ static void test_container(void **state)
 
     (void)state;
     arena_init(&arena, 0);
+    free(spec->name);
+    spec->name = xstrdup("name");
+    kvs_set(&spec->labels, "k1", "v1");
+    kvs_set(&spec->labels, "k2", "");
+    kvs_set(&spec->annotations, "a", "b");
     spec->mounts = xcalloc(1, sizeof *spec->mounts);
     spec->n_mounts = 1;
     spec->mounts[0] = (struct mount_spec){.container_path = xstrdup("/c"),
@@ -166,10 +192,18 @@ static void test_container(void **state)
     assert_string_equal(end->image_ref, "sha256:1"); /* the image is gone */
     assert_null(end->user);
     protobuf_c_message_free_unpacked(&end->base, NULL);
-    Runtime__V1__Container *row = over_the_wire(&container_to_proto(&arena, &view)->base);
-    assert_string_equal(row->image_id, "sha256:1");
-    assert_non_null(row->image);
-    protobuf_c_message_free_unpacked(&row->base, NULL);
+    check_row(&arena, &view);
+
+    _Atomic(void *) shown = NULL;
+
+    view.shown = &shown;
+    for (int i = 0; i < 2; i++) {
+        check_row(&arena, &view); /* made, then taken from there */
+        assert_non_null(atomic_load(&shown));
+    }
+    view.state = CONTAINER_RUNNING; /* what changes is not kept */
+    check_row(&arena, &view);
+    free(atomic_load(&shown));
     arena_done(&arena);
 }
 
