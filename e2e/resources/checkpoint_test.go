@@ -365,26 +365,57 @@ func TestCheckpointCriu(t *testing.T) {
 	if b, err := exec.Command("criu", "check").CombinedOutput(); err != nil {
 		t.Skipf("criu does not work on this host: criu check: %v: %.300s", err, b)
 	}
-	n := h.NewNode(t, h.NodeOptions{})
+	n := h.NewNode(t, h.NodeOptions{Env: []string{"PATH=" + os.Getenv("PATH")}})
 	n.Pull(t, h.BusyboxRef)
+	before := n.Census()
 	pod := n.RunPod(t, "criu")
-	c := pod.Sh(t, "c", "i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.01; done")
-	location := t.TempDir() + "/c.tar"
-	if _, err := n.Raw.CheckpointContainer(h.Ctx, &cri.CheckpointContainerRequest{ContainerId: c.ID, Location: location}); err != nil {
-		t.Fatal(err)
+	// Some memory, a child, a pipe between them.
+	c := pod.Sh(t, "c", "x=$(head -c 30000000 /dev/zero | tr '\\0' a); (while :; do sleep 0.1; echo; done) | cat >/dev/null & echo begun; i=0; while :; do i=$((i+1)); echo $i >/count; usleep 10000; done")
+	c.WaitLog(t, "begun", h.Slow(20*time.Second))
+	out := t.TempDir()
+	location := out + "/c.tar"
+	goesOn := func(t *testing.T) {
+		t.Helper()
+		one := c.Exec(t, "cat", "/count")
+		for end := time.Now().Add(h.Slow(5 * time.Second)); c.Exec(t, "cat", "/count") == one; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("the container does not go on: %v", c.Status(t))
+			}
+		}
 	}
-	b, err := os.ReadFile(location)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if files := untar(t, b); len(files["checkpoint/inventory.img"]) == 0 || len(files["dump.log"]) == 0 {
-		t.Errorf("%d files", len(files))
-	}
-	one := c.Exec(t, "cat", "/count")
-	time.Sleep(100 * time.Millisecond)
-	if c.Exec(t, "cat", "/count") == one {
-		t.Error("the container does not go on")
-	}
+
+	t.Run("archive", func(t *testing.T) {
+		if _, err := n.Raw.CheckpointContainer(h.Ctx, &cri.CheckpointContainerRequest{ContainerId: c.ID, Location: location}); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(location)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files := untar(t, b)
+		if len(files["checkpoint/inventory.img"]) == 0 || len(files["dump.log"]) == 0 || len(b) < 30000000 || len(untar(t, files["rootfs-diff.tar"])["count"]) == 0 {
+			t.Errorf("%d files, %d bytes", len(files), len(b))
+		}
+		goesOn(t)
+		os.Remove(location)
+	})
+	t.Run("kill -9 at any moment", func(t *testing.T) {
+		for i := range 4 {
+			go n.Raw.CheckpointContainer(context.Background(), &cri.CheckpointContainerRequest{ContainerId: c.ID, Location: location})
+			time.Sleep(time.Duration(i) * 60 * time.Millisecond)
+			n.Kill()
+			n.Start()
+			goesOn(t)
+			if b, err := os.ReadFile(location); err == nil && len(untar(t, b)) == 0 {
+				t.Error("half a file")
+			}
+			os.Remove(location)
+			if l, _ := os.ReadDir(out); len(l) != 0 {
+				t.Errorf("left in the directory: %v", l)
+			}
+		}
+	})
 	pod.Stop(t)
 	pod.Remove(t)
+	n.ExpectCensus(t, before, false)
 }
