@@ -79,6 +79,9 @@ static int take_network(const struct vmm_spec *spec, char ***ret, struct err *er
     for (size_t i = 0; i < ARRAY_SIZE(net.dns) && net.dns[i]; i++)
         strbuf_addf(&out, ":%s", net.dns[i]);
     strv_take(ret, strbuf_detach(&out));
+    if (net.far_gateway) /* the kernel makes no route to it: for urunit, the init of urunc's images
+                          */
+        strv_push(ret, "URUNC_DEFROUTE=1");
     return 0;
 }
 

@@ -62,6 +62,8 @@ static int take_network(const struct vmm_spec *spec, char ***ret, struct err *er
         return -1;
     if (!*net.ip)
         return 0;
+    if (family_gateway_near(GUEST, &net, err) < 0)
+        return -1;
     strv_take(ret, xasprintf("--ip=eth0,%s,%s", net.ip, net.mask));
     if (*net.gateway)
         strv_take(ret, xasprintf("--defaultgw=%s", net.gateway));

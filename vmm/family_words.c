@@ -46,7 +46,7 @@ int family_ipv4_of(const char *guest, const struct vmm_spec *spec, struct family
                    struct err *err)
 {
     const struct vmm_net *net = spec->n_nets > 0 ? &spec->nets[0] : NULL;
-    struct in_addr a;
+    struct in_addr a, mask, gateway;
     size_t n = 0;
 
     *ret = (struct family_ipv4){.ip = "", .gateway = ""};
@@ -62,10 +62,22 @@ int family_ipv4_of(const char *guest, const struct vmm_spec *spec, struct family
     ret->ip = net->ip;
     ret->prefix = net->prefix;
     ret->gateway = net->gateway ? net->gateway : "";
-    a.s_addr = htonl(UINT32_MAX << (32 - net->prefix));
-    (void)inet_ntop(AF_INET, &a, ret->mask, sizeof(ret->mask));
+    mask.s_addr = htonl(UINT32_MAX << (32 - net->prefix));
+    (void)inet_ntop(AF_INET, &mask, ret->mask, sizeof(ret->mask));
+    ret->far_gateway = inet_pton(AF_INET, ret->gateway, &gateway) == 1 &&
+                       inet_pton(AF_INET, ret->ip, &a) == 1 &&
+                       ((a.s_addr ^ gateway.s_addr) & mask.s_addr);
     for (char *const *d = net->dns; d && *d && n < ARRAY_SIZE(ret->dns); d++)
         if (inet_pton(AF_INET, *d, &a) == 1)
             ret->dns[n++] = *d;
     return 0;
+}
+
+int family_gateway_near(const char *guest, const struct family_ipv4 *net, struct err *err)
+{
+    if (!net->far_gateway)
+        return 0;
+    return err_set(err, ERR_UNSUPPORTED,
+                   "network: gateway '%s': is not within %s/%d, and %s finds no way to such a one",
+                   net->gateway, net->ip, net->prefix, guest);
 }

@@ -122,12 +122,18 @@ struct family_ipv4 {
     const char *ip, *gateway; /* "" none */
     int prefix;
     char mask[16];
+    bool far_gateway;   /* not within the address's network, as some CNI plugins have it */
     const char *dns[2]; /* NULL: none */
 };
 /** family_ipv4_of() - for a guest that is told IPv4 addresses only; an empty `ip` when it has no
  * network. Errors: UNSUPPORTED for a pod with IPv6 addresses only. */
 int family_ipv4_of(const char *guest, const struct vmm_spec *spec, struct family_ipv4 *ret,
                    struct err *err) MUST_CHECK;
+
+/** family_gateway_near() - refuses a gateway outside of the network, to which `guest` would find no
+ * way. Errors: UNSUPPORTED. */
+int family_gateway_near(const char *guest, const struct family_ipv4 *net,
+                        struct err *err) MUST_CHECK;
 
 /* ---- family_end.c */
 

@@ -157,6 +157,25 @@ static void osv(void **state)
                "control characters");
 }
 
+/* Calico's: a network of one address, and a gateway outside of it. */
+static void far_gateway(void **state)
+{
+    static const struct vmm_net far = {.ip = "10.1.2.3", .prefix = 32, .gateway = "169.254.1.1"};
+    struct guest linux = {.family = (char[]){"linux"}, .kernel = KERNEL_BZIMAGE};
+    struct guest osv_guest = {.family = (char[]){"osv"}, .kernel = KERNEL_PVH};
+    struct vmm_spec spec = {
+        .guest = &linux, .args = S("/init"), .nets = &far, .n_nets = 1, .initrd_fd = -1};
+    autostrv char **words = NULL, **none = NULL;
+
+    (void)state;
+    assert_ok(family_arguments(&spec, &words, &err), err);
+    assert_string_equal(words[2], "ip=10.1.2.3::169.254.1.1:255.255.255.255::eth0:off");
+    assert_string_equal(words[3], "URUNC_DEFROUTE=1");
+    spec.guest = &osv_guest;
+    assert_err(family_arguments(&spec, &none, &err), err, ERR_UNSUPPORTED,
+               "gateway '169.254.1.1': is not within 10.1.2.3/32");
+}
+
 static void plain(void **state)
 {
     struct guest g = {.family = (char[]){"includeos"}, .kernel = KERNEL_MULTIBOOT};
@@ -263,17 +282,12 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(unikraft),
-        cmocka_unit_test(linux_guest),
-        cmocka_unit_test(linux_blank),
-        cmocka_unit_test(rumprun),
-        cmocka_unit_test(hermit),
-        cmocka_unit_test(osv),
-        cmocka_unit_test(plain),
-        cmocka_unit_test(nanos),
-        cmocka_unit_test(kernels_of_families),
-        cmocka_unit_test(ends),
-        cmocka_unit_test(names),
+        cmocka_unit_test(unikraft),    cmocka_unit_test(linux_guest),
+        cmocka_unit_test(linux_blank), cmocka_unit_test(rumprun),
+        cmocka_unit_test(hermit),      cmocka_unit_test(osv),
+        cmocka_unit_test(far_gateway), cmocka_unit_test(plain),
+        cmocka_unit_test(nanos),       cmocka_unit_test(kernels_of_families),
+        cmocka_unit_test(ends),        cmocka_unit_test(names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
