@@ -86,14 +86,24 @@ struct ending {
     STAILQ_ENTRY(ending) link;
 };
 
-void engine_reap_later(struct engine *engine, const struct process *monitor)
+static void reap_later(struct engine *engine, const struct process *child, deadline_t patience)
 {
     struct ending *e = XNEW(struct ending);
 
-    *e = (struct ending){.monitor = *monitor, .patience = deadline_in(KILL_TIMEOUT)};
+    *e = (struct ending){.monitor = *child, .patience = patience};
     mutex_lock(&engine->lock);
     STAILQ_INSERT_TAIL(&engine->ending, e, link);
     mutex_unlock(&engine->lock);
+}
+
+void engine_reap_later(struct engine *engine, const struct process *monitor)
+{
+    reap_later(engine, monitor, deadline_in(KILL_TIMEOUT));
+}
+
+void engine_reap_at_its_end(struct engine *engine, const struct process *child)
+{
+    reap_later(engine, child, DEADLINE_NEVER);
 }
 
 /* One look at each. With `all`, what has not ended is let go: the daemon ends and pid 1 will reap

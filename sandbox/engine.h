@@ -105,6 +105,8 @@ bool engine_background(struct engine *engine, void (*f)(struct engine *engine, v
 /** engine_reap_later() - a monitor that is our child will end soon: nobody waits for it, the tick
  * reaps it. */
 void engine_reap_later(struct engine *engine, const struct process *monitor);
+/** engine_reap_at_its_end() - the same for a child that lives as long as it likes. */
+void engine_reap_at_its_end(struct engine *engine, const struct process *child);
 /** engine_uid_take() - a uid that no other running guest has. Errors: EXHAUSTED. */
 int engine_uid_take(struct engine *engine, uint32_t *ret, struct err *err) MUST_CHECK;
 /** engine_uid_use() - the uid of a guest found at start. */

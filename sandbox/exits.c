@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "sandbox/guest_watch.h"
 #include "sandbox/monitor/monitor.h"
 #include "sandbox/monitor_client.h"
 #include "sandbox/runtime.h"
@@ -38,6 +39,13 @@ static void tell(struct container *c, const struct exit_status *s)
     const char *reason = NULL, *message = NULL;
 
     c->runtime->explain(c, s->exited, s->code, &code, &reason, &message);
+    if (*s->message || !message)
+        message = s->message;
+
+    autofree char *core = guest_watch_ended(c);
+    autofree char *both = core ? xasprintf("%s%s%s", message, *message ? "; " : "", core) : NULL;
+
+    message = both ? both : message;
     if (s->oom)
         container_set_exited(c, s->finished_at, 128 + SIGKILL, "OOMKilled",
                              *s->message ? s->message : "");
@@ -46,7 +54,7 @@ static void tell(struct container *c, const struct exit_status *s)
                              reason      ? reason
                              : code == 0 ? "Completed"
                                          : "Error",
-                             *s->message || !message ? s->message : message);
+                             message);
 }
 
 /* Nobody waits for the monitor's own end: closing what it holds may take the kernel a while. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sandbox/guest_run.h"
+#include "sandbox/guest_watch.h"
 #include "sandbox/handlers.h"
 #include "sandbox/monitor_client.h"
 
@@ -234,6 +235,8 @@ static int put_all(struct container *c, const struct debug_kind *kind, struct pl
         strv_push(&p->argv, "--once");
     if (kind->traces && put_guest(c, p, err) < 0)
         return -1;
+    if (kind->traces)
+        guest_watch_stop(c);
     if (kind->bit == DEBUG_CONSOLE && put_console(c, p, ends, deadline, err) < 0)
         return -1;
     return kind->bit == DEBUG_PCAP ? put_tap(c, p, err) : 0;
@@ -274,6 +277,14 @@ static int make_plan(struct container *c, char *const *argv, const struct guest_
     return 0;
 }
 
+/* Was it a command that a watcher had to step aside for? */
+static bool tracer_left(char *const *argv)
+{
+    const struct debug_kind *kind = kind_of(argv[0] + strlen(PREFIX));
+
+    return kind && kind->traces;
+}
+
 int guest_debug_start(struct container *c, char *const *argv, const struct guest_debug_ends *ends,
                       deadline_t deadline, struct guest_debug *ret, struct err *err)
 {
@@ -282,10 +293,35 @@ int guest_debug_start(struct container *c, char *const *argv, const struct guest
     *ret = (struct guest_debug){.child = PIDREF_NONE};
     if (make_plan(c, argv, ends, deadline, &p, &ret->uid, err) < 0)
         return -1;
+    ret->traces = tracer_left(argv);
     if (child_spawn(&p.spec, &ret->child, err) == 0)
         return 0;
     engine_uid_give(c->engine, ret->uid);
+    guest_watch_start(c);
     return -1;
+}
+
+int guest_debug_watch(struct container *c, int core, int why, struct process *ret, struct err *err)
+{
+    CLEANUP(plan_done) struct plan p = {0};
+    struct pidref child = PIDREF_NONE;
+
+    strv_push(&p.argv, "unicri-debug");
+    strv_push(&p.argv, "watch");
+    if (put_guest(c, &p, err) < 0)
+        return -1;
+    strv_take(&p.argv, xasprintf("--uid=%u", c->jail_uid));
+    strv_take(&p.argv, xasprintf("--core-max=%llu",
+                                 (unsigned long long)c->engine->config->crash_core_bytes));
+    p.spec.path = c->engine->debug_program;
+    p.spec.argv = p.argv;
+    p.spec.fds[p.spec.n_fds++] = (struct child_fd){.from = core, .to = STDOUT_FILENO};
+    p.spec.fds[p.spec.n_fds++] = (struct child_fd){.from = why, .to = STDERR_FILENO};
+    if (child_spawn(&p.spec, &child, err) < 0)
+        return -1;
+    *ret = (struct process){.pid = child.pid, .start_time = child.start_time};
+    pidref_done(&child);
+    return 0;
 }
 
 /* ------------------------------------------------------------------------- end */
@@ -305,6 +341,8 @@ int guest_debug_end(struct container *c, struct guest_debug *d, bool kill, int *
         *ret_code = status.exited ? status.code : 128 + status.code;
     pidref_done(&d->child);
     engine_uid_give(c->engine, d->uid);
+    if (d->traces && container_state(c) == CONTAINER_RUNNING)
+        guest_watch_start(c);
     return rc;
 }
 
@@ -323,6 +361,8 @@ int guest_exec_sync(struct container *c, char *const *argv, nsec_t timeout, stru
         return -1;
     rc = child_run(&p.spec, NULL, 0, EXEC_OUTPUT_MAX_BYTES / 2, deadline, &output, &status, err);
     engine_uid_give(c->engine, uid);
+    if (container_state(c) == CONTAINER_RUNNING && tracer_left(argv))
+        guest_watch_start(c);
     if (rc < 0)
         return -1;
     if (output.truncated)

@@ -30,6 +30,7 @@ int guest_exec_check(const struct container *c, char *const *argv, struct err *e
 struct guest_debug {
     struct pidref child;
     uint32_t uid; /* its own for as long as it runs; 0: none */
+    bool traces;  /* the guest's watcher has stepped aside */
 };
 struct guest_debug_ends {
     int fds[3];   /* the child's stdio; -1: none */
@@ -45,6 +46,10 @@ int guest_debug_start(struct container *c, char *const *argv, const struct guest
  * most. */
 int guest_debug_end(struct container *c, struct guest_debug *d, bool kill, int *ret_code,
                     struct err *err) MUST_CHECK;
+/** guest_debug_watch() - see guest_watch.h: a process that writes a core file to `core` when the
+ * guest crashes, and why not to `why`. It is ours to reap. */
+int guest_debug_watch(struct container *c, int core, int why, struct process *ret,
+                      struct err *err) MUST_CHECK;
 /** guest_exec_sync() - runtime_ops.exec of guests. */
 int guest_exec_sync(struct container *c, char *const *argv, nsec_t timeout, struct exec_result *ret,
                     struct err *err);

@@ -8,13 +8,14 @@
 #include "base/strbuf.h"
 #include "sandbox/engine.h"
 #include "sandbox/guest_debug.h"
+#include "sandbox/guest_watch.h"
 #include "sandbox/userns_probe.h"
 
 #define HANDLERS_MAX            64
 #define HANDLER_ANNOTATIONS_MAX 64
 
-static const char *const known_keys[] = {"kind",  "program", "pod_annotations",
-                                         "debug", "machine", "accel"};
+static const char *const known_keys[] = {
+    "kind", "program", "pod_annotations", "debug", "crash_cores", "machine", "accel"};
 
 char *program_find(const char *name)
 {
@@ -79,6 +80,7 @@ static int read_one(struct handlers *hs, const char *name, const json_t *table, 
 {
     const char *kind = NULL, *program = NULL, *machine = NULL, *accel = NULL, *key;
     struct handler *h = add(hs, name);
+    int64_t cores = 0;
     json_t *value;
 
     json_object_foreach ((json_t *)(uintptr_t)table, key, value) {
@@ -89,6 +91,11 @@ static int read_one(struct handlers *hs, const char *name, const json_t *table, 
         if (!known)
             return err_set(err, ERR_INVALID, "unknown key '%s'", key);
     }
+    if (json_opt_int(table, "crash_cores", &cores, err) < 0)
+        return -1;
+    if (cores < 0 || cores > CRASH_CORES_MAX)
+        return err_set(err, ERR_INVALID, "crash_cores: not 0 to %d", CRASH_CORES_MAX);
+    h->crash_cores = (unsigned)cores;
     if (json_need_string(table, "kind", &kind, err) < 0 ||
         json_opt_string(table, "program", &program, err) < 0 ||
         json_opt_string(table, "machine", &machine, err) < 0 ||
@@ -132,7 +139,8 @@ static int set_default(struct handlers *hs, const char *name, struct err *err)
                            .machine = h->machine ? xstrdup(h->machine) : NULL,
                            .accel = h->accel ? xstrdup(h->accel) : NULL,
                            .pod_annotations = strv_dup(h->pod_annotations),
-                           .debug = h->debug};
+                           .debug = h->debug,
+                           .crash_cores = h->crash_cores};
 
     hs->v = xrealloc_array(hs->v, hs->n + 1, sizeof(*hs->v));
     memmove(hs->v + 1, hs->v, hs->n * sizeof(*hs->v));

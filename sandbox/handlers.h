@@ -19,6 +19,7 @@ struct handler {
     enum handler_kind type;
     char *program;          /* of the OCI runtime, absolute; "" when this host has none */
     char **pod_annotations; /* keys that may speak for the image */
+    unsigned crash_cores;   /* core files kept of guests that crash: see guest_watch.h */
     unsigned debug;         /* commands that may look into its guests: see guest_debug.h */
     char *machine, *accel;  /* for QEMU; "" as vmm.qemu_machine and vmm.qemu_accel say */
 };

@@ -22,7 +22,10 @@ const struct option sandbox_options[] = {
         "machine, accel = QEMU's, instead of vmm.qemu_machine and vmm.qemu_accel; "
         "debug = true or a list of \"console\", \"regs\", \"pcap\", \"gdb\", \"core\": what "
         "an exec of "
-        "unicri:COMMAND may do to a unikernel (none without)"),
+        "unicri:COMMAND may do to a unikernel (none without); crash_cores = how many core files of "
+        "crashed unikernels are kept (0)"),
+    OPT("runtime.crash_core_bytes", BYTES, crash_core_bytes, "256MiB", 4096, INT64_C(1) << 40,
+        "a larger core file of a crashed unikernel is not written"),
     OPT("runtime.cgroup_root", STRING, cgroup_root, "/unicri", 0, 0,
         "parent of the control groups of pods whose client names none; with the systemd driver a "
         "slice "

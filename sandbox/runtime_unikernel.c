@@ -19,6 +19,7 @@
 #include "sandbox/guest_debug.h"
 #include "sandbox/guest_run.h"
 #include "sandbox/guest_storage.h"
+#include "sandbox/guest_watch.h"
 #include "sandbox/handlers.h"
 
 #define TAP_NAME           "tap0"
@@ -426,6 +427,14 @@ static void explain(struct container *c, bool exited, int code, int *exit_code, 
     *message = verdict.message;
 }
 
+static int started(struct container *c, struct err *err)
+{
+    if (guest_started(c, err) < 0)
+        return -1;
+    guest_watch_start(c);
+    return 0;
+}
+
 static bool stop(struct container *c, deadline_t deadline, struct err *err)
 {
     const struct vmm_driver *driver = guest_driver(c);
@@ -447,7 +456,7 @@ const struct runtime_ops runtime_unikernel = {
     .link = link_up,
     .unlink = link_down,
     .launch = launch,
-    .started = guest_started,
+    .started = started,
     .stop = stop,
     .update = update,
     .exec = guest_exec_sync,

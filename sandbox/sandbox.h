@@ -29,18 +29,19 @@ struct imagestore;
 struct loop;
 
 struct sandbox_config {
-    char *root_dir, *run_dir; /* durable and per-boot state; set from the daemon's own options */
-    char *monitor_program;    /* unicri-monitor; "" = beside the daemon */
-    char *default_handler;    /* what "" means: "auto", "runc", or a driver's name */
-    json_t *handlers;         /* [handlers.NAME]: kind = "runc" | "auto" | driver, program, root,
-                                 pod_annotations ... */
-    char *cgroup_root;        /* parent when a request names none: "/unicri" */
-    char *cgroup_driver;      /* "cgroupfs" or "systemd" */
-    uint64_t log_line_max;    /* 16 KiB: longer lines become P...F */
-    nsec_t runtime_timeout;   /* for one call of an OCI runtime */
-    int64_t reserve_bytes;    /* kept free so that stop and remove work on a full disk */
-    char **cdi_dirs;          /* of CDI files; a later one takes precedence */
-    nsec_t stats_period;      /* between samples of what containers use, while someone asks */
+    char *root_dir, *run_dir;  /* durable and per-boot state; set from the daemon's own options */
+    char *monitor_program;     /* unicri-monitor; "" = beside the daemon */
+    char *default_handler;     /* what "" means: "auto", "runc", or a driver's name */
+    json_t *handlers;          /* [handlers.NAME]: kind = "runc" | "auto" | driver, program, root,
+                                  pod_annotations ... */
+    char *cgroup_root;         /* parent when a request names none: "/unicri" */
+    char *cgroup_driver;       /* "cgroupfs" or "systemd" */
+    uint64_t log_line_max;     /* 16 KiB: longer lines become P...F */
+    nsec_t runtime_timeout;    /* for one call of an OCI runtime */
+    int64_t reserve_bytes;     /* kept free so that stop and remove work on a full disk */
+    char **cdi_dirs;           /* of CDI files; a later one takes precedence */
+    uint64_t crash_core_bytes; /* of one core file */
+    nsec_t stats_period;       /* between samples of what containers use, while someone asks */
 };
 extern const struct option sandbox_options[];
 extern const size_t sandbox_options_n;

@@ -6,7 +6,7 @@
  *
  *   unicri-debug COMMAND [--pid=N --start=T --backend=spt|hvt --memory=BYTES] [--kernel-fd=N]
  *                [--log-fd=N] [--attach-fd=N [--input]] [--netns-fd=N --tap=NAME] [--uid=N]
- *                [--once] -- [ARGUMENT...]
+ *                [--once] [--core-max=N] -- [ARGUMENT...]
  *
  *   --pid, --start  the VMM and when it started; --backend, --memory as the tender was told.
  *   --kernel-fd     the guest's ELF file, for the names of its functions.
@@ -14,6 +14,7 @@
  *   --netns-fd      the pod's network namespace, where TAP is.
  *   --uid           whose rights are left once all of this is open.
  *   --once          output has an end: no following.
+ *   --core-max      watch: how large a file on stdout may become.
  *
  * Everything that needs rights is opened first; then the process shuts itself in (shut.c: no files,
  * no capabilities, a user of its own, a few system calls); only then it looks at data. The guest's
@@ -42,6 +43,7 @@ struct debug_options {
     uint64_t memory;
     int kernel_fd, log_fd, attach_fd, netns_fd; /* -1: not given */
     bool input, once;
+    uint64_t core_max; /* bytes of a core file that watch writes */
     const char *tap;
     uint32_t uid;      /* 0: stay, for tests that are not root */
     char *const *args; /* NULL terminated */
@@ -60,8 +62,8 @@ extern const struct debug_command debug_console, debug_regs, debug_pcap, debug_g
 /* ---- shut.c */
 
 /** shut_in() - give up everything but open descriptors. `pid` is the only process that may be
- * traced; 0: none. */
-int shut_in(uint32_t uid, pid_t pid, struct err *err) MUST_CHECK;
+ * traced; 0: none. `file_bytes`: how large a file may be written. */
+int shut_in(uint32_t uid, pid_t pid, uint64_t file_bytes, struct err *err) MUST_CHECK;
 
 /* ---- output.c */
 
@@ -83,5 +85,7 @@ int end_prepare(struct err *err) MUST_CHECK;
 int end_fd(void);
 /** end_asked() - take what has come. Returns: true when the process is to end. */
 bool end_asked(void);
+/** end_defer() - from here on nothing but SIGKILL ends the process. */
+void end_defer(void);
 
 #endif

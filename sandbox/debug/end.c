@@ -31,6 +31,12 @@ int end_fd(void)
     return fd;
 }
 
+void end_defer(void)
+{
+    fd = close_fd(fd); /* the signals stay blocked */
+    asked = false;
+}
+
 bool end_asked(void)
 {
     struct signalfd_siginfo info;

@@ -82,20 +82,13 @@ static int write_memory(void *arg, uint64_t addr, const void *buf, size_t len)
     return tracee_write(addr, buf, len, &s->why);
 }
 
-/* What the guest has done itself, and dies of. */
-static bool is_fault(int signal)
-{
-    return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE ||
-           signal == SIGTRAP || signal == SIGSYS;
-}
-
 /* A signal that the guest gets is one that it had; GDB's numbers are Linux' for those. */
 static int resume(void *arg, bool step, int gdb_signal)
 {
     struct session *s = arg;
     int deliver = gdb_signal && tracee.signal ? tracee.signal : 0;
 
-    if (!is_fault(deliver))
+    if (!tracee_fault(deliver))
         return tracee_resume(step, deliver, &s->why);
     breakpoints_clear(&s->rsp);
     return tracee_let_die(&s->why);
@@ -130,6 +123,8 @@ static const struct rsp_target target = {
 /* GDB has numbers of its own for these; the others it shares with Linux. */
 static int gdb_number(int signal)
 {
+    if (tracee.hvt && signal == SIGTRAP)
+        signal = SIGSEGV; /* the tender's, for its guest */
     return signal == SIGBUS ? 10 : signal == SIGSYS ? 12 : signal;
 }
 
@@ -146,7 +141,7 @@ static void guest_changed(struct session *s)
         s->rsp.state = RSP_OVER; /* let go of */
         return;
     }
-    if (tracee.signal == 0 ? !s->asked : !is_fault(tracee.signal)) {
+    if (tracee.signal == 0 ? !s->asked : !tracee_fault(tracee.signal)) {
         if (tracee_resume(s->rsp.stepping, tracee.signal, &s->why) < 0)
             s->rsp.state = RSP_OVER;
         return;

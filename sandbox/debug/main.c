@@ -19,7 +19,7 @@
 
 static const struct debug_command *const commands[] = {
 #if defined(__x86_64__)
-    &debug_regs,    &debug_gdb,  &debug_core,
+    &debug_regs,    &debug_gdb,  &debug_core, &debug_watch,
 #endif
     &debug_console, &debug_pcap,
 };
@@ -53,6 +53,8 @@ static int number_argument(const char *key, const char *value, struct debug_opti
         o->memory = n;
     else if (str_eq(key, "uid") && number(value, UINT32_MAX - 1, &n, err) == 0)
         o->uid = (uint32_t)n;
+    else if (str_eq(key, "core-max") && number(value, INT64_MAX, &n, err) == 0)
+        o->core_max = n;
     else
         return err_set(err, ERR_INVALID, "argument --%s=%s", key, value);
     return 0;
@@ -124,7 +126,7 @@ int main(int argc, char **argv)
     if (rc == 0 && command->open)
         rc = command->open(&o, &err);
     if (rc == 0)
-        rc = shut_in(o.uid, command->traces ? o.pid : 0, &err);
+        rc = shut_in(o.uid, command->traces ? o.pid : 0, o.core_max, &err);
     if (rc == 0)
         rc = command->run(&o, &err);
     if (TRACES && command && command->traces)

@@ -39,7 +39,7 @@ static const int calls[] = {
     SYS_wait4,          SYS_rt_sigtimedwait, SYS_clock_gettime, SYS_clock_nanosleep,
     SYS_rt_sigprocmask, SYS_rt_sigreturn,    SYS_brk,           SYS_munmap,
     SYS_mremap,         SYS_madvise,         SYS_futex,         SYS_restart_syscall,
-    SYS_exit,           SYS_exit_group,      SYS_getrandom,
+    SYS_exit,           SYS_exit_group,      SYS_getrandom,     SYS_ftruncate,
 #ifdef SYS_poll
     SYS_poll,
 #endif
@@ -60,11 +60,12 @@ static int empty_root(struct err *err)
     return 0;
 }
 
-static int limits(struct err *err)
+static int limits(uint64_t file_bytes, struct err *err)
 {
-    const struct rlimit none = {0, 0}, memory = {MEMORY_BYTES, MEMORY_BYTES};
+    const struct rlimit none = {0, 0}, memory = {MEMORY_BYTES, MEMORY_BYTES},
+                        file = {file_bytes, file_bytes};
 
-    if (setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_FSIZE, &none) < 0 ||
+    if (setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_FSIZE, &file) < 0 ||
         setrlimit(RLIMIT_AS, &memory) < 0)
         return err_sys(err, "set limits");
     return 0;
@@ -138,9 +139,9 @@ static int filter_calls(pid_t pid, struct err *err)
     return 0;
 }
 
-int shut_in(uint32_t uid, pid_t pid, struct err *err)
+int shut_in(uint32_t uid, pid_t pid, uint64_t file_bytes, struct err *err)
 {
-    if (empty_root(err) < 0 || limits(err) < 0 || drop_rights(uid, err) < 0 ||
+    if (empty_root(err) < 0 || limits(file_bytes, err) < 0 || drop_rights(uid, err) < 0 ||
         filter_calls(pid, err) < 0)
         return err_wrap(err, "shut the debugger in");
     return 0;

@@ -190,6 +190,12 @@ int tracee_resume(bool step, int deliver, struct err *err)
     return 0;
 }
 
+bool tracee_fault(int signal)
+{
+    return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE ||
+           signal == SIGTRAP || signal == SIGSYS;
+}
+
 int tracee_let_die(struct err *err)
 {
     struct tracee *t = &tracee;
@@ -198,7 +204,7 @@ int tracee_let_die(struct err *err)
     int signal = t->signal;
 
     /* The fault comes again by itself; after an int3 the guest would go on behind it. */
-    if (signal == SIGTRAP && ptrace(PTRACE_GETREGS, t->pid, NULL, &r) == 0) {
+    if (signal == SIGTRAP && !t->hvt && ptrace(PTRACE_GETREGS, t->pid, NULL, &r) == 0) {
         r.rip--;
         (void)ptrace(PTRACE_SETREGS, t->pid, NULL, &r);
     }

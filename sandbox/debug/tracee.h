@@ -53,6 +53,9 @@ bool tracee_wait(int ms);
 /** tracee_resume() - with signal `deliver` (0: none); `step`: one instruction. */
 int tracee_resume(bool step, int deliver, struct err *err) MUST_CHECK;
 
+/** tracee_fault() - is it a signal by which a guest dies of its own doing? A tender gives itself a
+ * SIGTRAP when its hvt guest has stopped its processor. */
+bool tracee_fault(int signal);
 /** tracee_let_die() - stopped by a fault of the guest's: let go of it for good, and wait for what
  * the fault does. (As the first process of its PID namespace it survives every fault while it is
  * traced: only without us it dies.) ENDED, or NONE when it lives on. */

@@ -180,7 +180,7 @@ static int explain_exit(const struct tender *t, const struct kvm_run *run, struc
     }
 }
 
-int hvt_cpu_run(struct tender *t, struct fault *f)
+static int run_until_end(struct tender *t, struct fault *f)
 {
     struct kvm_run *run = t->cpu.run;
 
@@ -202,4 +202,12 @@ int hvt_cpu_run(struct tender *t, struct fault *f)
         if (serve_io(t, run, f) != 0)
             return -1;
     }
+}
+
+int hvt_cpu_run(struct tender *t, struct fault *f)
+{
+    (void)run_until_end(t, f);
+    /* The guest has crashed. A debugger that traces this process gets a last look at it. */
+    __asm__ volatile("int3");
+    return -1;
 }

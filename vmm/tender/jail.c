@@ -175,6 +175,8 @@ int jail_hvt(const struct tender *t, struct fault *f)
         SYS_ioctl, ALLOW, {ARG_INT(0, t->cpu.vcpu_fd), ARG_INT(1, KVM_RUN)}};
     struct filter_rule const poll = {SYS_ppoll, ALLOW, {ARG_EQUAL(3, 0)}}; /* no signal mask */
     struct filter_rule const err = {SYS_write, ALLOW, {ARG_INT(0, STDERR_FILENO)}};
+    struct filter_rule const back = {
+        SYS_rt_sigreturn, ALLOW, {{FILTER_NONE, 0, 0}}}; /* SIGTRAP's */
 #if defined(__x86_64__)
     struct filter_rule const regs = {
         SYS_ioctl, ALLOW, {ARG_INT(0, t->cpu.vcpu_fd), ARG_INT(1, KVM_GET_REGS)}};
@@ -186,6 +188,7 @@ int jail_hvt(const struct tender *t, struct fault *f)
     add_common(&prog);
     add_devices(&prog, t, false);
     filter_add(&prog, &err);
+    filter_add(&prog, &back);
 #if defined(__x86_64__)
     filter_add(&prog, &regs); /* where the guest stood, for the message */
 #endif
