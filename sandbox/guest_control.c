@@ -180,8 +180,21 @@ static int connect_api(const struct container *c, const struct vmm_driver *drive
 
 /* --------------------------------------------------------------- start and stop */
 
-/* The VMM has ended: its own words are better than a connection that broke. */
-static bool last_words(struct container *c, struct err *err)
+/* One that has ended and is not reaped yet has a start time, but no root any more. */
+static bool is_running(const struct process *vmm)
+{
+    char proc[64];
+
+    (void)snprintf(proc, sizeof(proc), "/proc/%d/root", vmm->pid);
+
+    autofd int root = open(proc, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    return root >= 0 && process_alive(vmm);
+}
+
+/* The VMM has ended: its own words are better than a connection that broke. One that ended well has
+ * run its guest to the end before anybody asked. Returns: false when it has not ended. */
+static bool last_words(struct container *c, bool *ret_well, struct err *err)
 {
     deadline_t deadline = deadline_in(LAST_WORDS_WAIT);
     struct exit_status status;
@@ -196,10 +209,11 @@ static bool last_words(struct container *c, struct err *err)
         if (fs_read_file(c->engine->exits_fd, c->id, EXIT_FILE_MAX, &text, NULL, NULL) == 0 &&
             exit_status_parse(text, &status, NULL) == 0)
             break;
-        if (process_alive(&vmm) || deadline_passed(deadline))
+        if (is_running(&vmm) || deadline_passed(deadline))
             return false;
         clock_sleep_until(deadline_in(PATH_PAUSE));
     }
+    *ret_well = status.exited && status.code == 0;
     err_set(err, ERR_UNAVAILABLE, "the VMM ended before its guest ran, with %s %d%s%s",
             status.exited ? "status" : "signal", status.code, *status.message ? ": " : "",
             status.message);
@@ -219,8 +233,13 @@ int guest_started(struct container *c, struct err *err)
 
     if (fd >= 0 && driver->ready(fd, deadline, &why) == 0)
         return 0;
-    if (!last_words(c, err) && err)
+
+    bool well = false;
+
+    if (!last_words(c, &well, err) && err)
         *err = why;
+    if (well)
+        return 0;
     return err_wrap(err, "VMM '%s'", driver->name);
 }
 

@@ -18,10 +18,10 @@
 #define AUTO        "auto"
 
 /* In the order in which "auto" tries them. */
-static const struct vmm_driver *const drivers[] = {&vmm_tender_spt, &vmm_tender_hvt, &vmm_qemu,
-                                                   &vmm_solo5_spt, &vmm_solo5_hvt};
-static const char *const names[] = {"tender-spt", "tender-hvt", "qemu",
-                                    "solo5-spt",  "solo5-hvt",  NULL};
+static const struct vmm_driver *const drivers[] = {
+    &vmm_tender_spt, &vmm_tender_hvt, &vmm_qemu, &vmm_solo5_spt, &vmm_solo5_hvt, &vmm_firecracker};
+static const char *const names[] = {"tender-spt", "tender-hvt",  "qemu", "solo5-spt",
+                                    "solo5-hvt",  "firecracker", NULL};
 _Static_assert(ARRAY_SIZE(names) == ARRAY_SIZE(drivers) + 1, "a name for each driver");
 
 #define AT(member) offsetof(struct vmm_config, member)
@@ -44,6 +44,8 @@ const struct option vmm_options[] = {
      "program of the driver solo5-spt; empty: solo5-spt where programs usually are"},
     {"vmm.solo5_hvt_program", OPTION_STRING, AT(solo5_hvt_program), "", 0, 0,
      "program of the driver solo5-hvt; empty: solo5-hvt where programs usually are"},
+    {"vmm.firecracker_program", OPTION_STRING, AT(firecracker_program), "", 0, 0,
+     "program of the driver firecracker; empty: firecracker where programs usually are"},
     {"vmm.qemu_program", OPTION_STRING, AT(qemu_program), "", 0, 0,
      "program of the driver qemu; empty: qemu-system-x86_64 in PATH"},
     {"vmm.qemu_machine", OPTION_STRING, AT(qemu_machine), "auto", 0, 0,

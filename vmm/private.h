@@ -40,6 +40,7 @@ extern const struct vmm_driver vmm_tender_hvt;
 extern const struct vmm_driver vmm_qemu;
 extern const struct vmm_driver vmm_solo5_spt;
 extern const struct vmm_driver vmm_solo5_hvt;
+extern const struct vmm_driver vmm_firecracker;
 
 /* ---- qemu.c */
 

@@ -3,6 +3,8 @@
 package guests
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,6 +26,7 @@ type driver struct {
 	find   func() (program, why string)               // why: it cannot be tested here
 	old    string                                     // what a version that is too old says of itself
 	guest  func(role string) (ref string, a []string) // roles: hello, exit 42, crash, idle, spin
+	api    bool                                       // its monitor is a stand-in that plays roles, and has an API
 	crash  string                                     // reason of a container whose guest crashed; "" = any but "Completed"
 	root   []string                                   // what its jail may hold
 	disk   string                                     // what a guest of it says of its disk
@@ -84,10 +87,60 @@ var drivers = []driver{
 	}, guest: solo5("hvt"), crash: "GuestCrashed", disk: sector, net: true},
 	{name: "solo5-spt", option: "vmm.solo5_spt_program", find: installed("solo5-spt", false), old: "solo5-spt tender, version v0.6.9",
 		guest: solo5("spt"), crash: "GuestCrashed", root: externalRoot, disk: sector, net: true},
+	{name: "firecracker", option: "vmm.firecracker_program", find: fake("fake-firecracker"), old: "Firecracker v1.5.1",
+		guest: fakeGuest, api: true, crash: "GuestCrashed", root: []string{"kernel", "initrd", "disk0", "dev", "run", "config.json"}},
 	{name: "solo5-hvt", option: "vmm.solo5_hvt_program", find: installed("solo5-hvt", true), old: "solo5-hvt tender, version v0.6.9",
 		guest: solo5("hvt"), root: externalRoot, disk: sector, net: true},
 	{name: "qemu", option: "vmm.qemu_program", find: installed("qemu-system-x86_64", false), old: "QEMU emulator version 6.2.0",
 		guest: machine, crash: "GuestReset", root: []string{"kernel", "end", "dev", "lib", "lib64", "usr"}},
+}
+
+// fake is a stand-in built beside the others; it needs /dev/kvm as the real one does.
+func fake(name string) func() (string, string) {
+	return func() (string, string) {
+		if !kvm() {
+			return "", "there is no KVM"
+		}
+		return h.Bin(name), ""
+	}
+}
+
+const fakeRef = h.RegistryAddr + "/guest/pvh:1"
+
+func fakeGuest(role string) (string, []string) {
+	return fakeRef, []string{"role=" + role, "one", "two"}
+}
+
+// pvhKernel is the smallest file that is a kernel with a PVH entry.
+func pvhKernel() []byte {
+	var b bytes.Buffer
+	le := func(v any) { binary.Write(&b, binary.LittleEndian, v) }
+	b.Write([]byte{0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	le([]uint16{2, 62})
+	le(uint32(1))
+	le([]uint64{0x100000, 64, 0})
+	le(uint32(0))
+	le([]uint16{64, 56, 2, 64, 0, 0})
+	segment := func(kind uint32, offset, size uint64) {
+		le([]uint32{kind, 5})
+		le([]uint64{offset, 0x100000 + offset, 0x100000 + offset, size, size, 4})
+	}
+	segment(1, 0, 64+2*56+20)
+	segment(4, 64+2*56, 20)
+	le([]uint32{4, 4, 18})
+	b.WriteString("Xen\x00")
+	le(uint32(0x100000))
+	return b.Bytes()
+}
+
+func fakeImage() *h.Image {
+	return h.NewImage(h.ImageConfig{Labels: map[string]string{
+		"com.urunc.unikernel.unikernelType": "generic",
+		"com.urunc.unikernel.binary":        "/unikernel/kernel",
+		"com.urunc.unikernel.initrd":        "/unikernel/initrd",
+		"com.urunc.unikernel.block":         "/unikernel/disk.img",
+	}}, h.GzipLayer(h.Dir("unikernel", 0o755), h.Reg("unikernel/kernel", 0o755, pvhKernel()),
+		h.Reg("unikernel/initrd", 0o644, []byte("initrd")), h.Reg("unikernel/disk.img", 0o600, make([]byte, 4096))))
 }
 
 // script is a program that says `text` on both streams, whatever it is asked.
@@ -102,7 +155,7 @@ func script(t *testing.T, text string) string {
 // TestContract is what every driver promises, whichever monitor is behind it.
 func TestContract(t *testing.T) {
 	h.NeedUnicrid(t)
-	set := map[string]string{}
+	set := map[string]string{"vmm.ready_timeout": "2"}
 	for _, d := range drivers {
 		if program, why := d.find(); why == "" && d.option != "" {
 			set[d.option] = strconv.Quote(program)
@@ -114,7 +167,7 @@ func TestContract(t *testing.T) {
 				return err
 			}
 		}
-		return nil
+		return r.Push("guest/pvh", "1", fakeImage())
 	}})
 	for _, d := range drivers {
 		t.Run(d.name, func(t *testing.T) {
@@ -154,6 +207,9 @@ func contract(t *testing.T, n *h.Node, d driver) {
 		end(t, p)
 	})
 	t.Run("exit status", func(t *testing.T) {
+		if d.api {
+			t.Skip("its guests have no exit status")
+		}
 		p, c := run(t, "exit")
 		if s := c.Wait(t, 20e9); s.ExitCode != 42 || s.Reason != "Error" {
 			t.Errorf("%v %s", s, c.RawLog())
@@ -198,6 +254,36 @@ func contract(t *testing.T, n *h.Node, d driver) {
 		end(t, q)
 		end(t, p)
 	})
+	if d.api {
+		t.Run("the monitor crashes", func(t *testing.T) {
+			p, c := run(t, "signal")
+			if s := c.Wait(t, 20e9); s.ExitCode <= 128 || s.Reason != "Error" || s.Message == "" {
+				t.Errorf("%v %s", s, c.RawLog())
+			}
+			end(t, p)
+		})
+		t.Run("an API that is none", func(t *testing.T) {
+			for role, words := range map[string]string{"mute": "does not answer", "deaf": "does not answer", "garbage": "is not HTTP", "fault": "the fake is in a mood"} {
+				p, err := n.TryRunPod(role+"-"+d.name, d.name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ref, a := d.guest(role)
+				n.Pull(t, ref)
+				c, start := p.Create(t, "guest", ref, nil, args(a...)), time.Now()
+				if err := n.RT.StartContainer(h.Ctx, c.ID); err == nil || !strings.Contains(err.Error(), words) || !strings.Contains(err.Error(), d.name) {
+					t.Errorf("%s: %v", role, err)
+				}
+				if took := time.Since(start); took > h.Slow(8*time.Second) {
+					t.Errorf("%s: took %v", role, took)
+				}
+				if s := c.Status(t); s.State != cri.ContainerState_CONTAINER_EXITED || s.Reason != "StartError" {
+					t.Errorf("%s: %v", role, s)
+				}
+				end(t, p)
+			}
+		})
+	}
 	if d.disk != "" {
 		t.Run("disk", func(t *testing.T) {
 			p, c := run(t, "disk")
@@ -232,7 +318,7 @@ func TestUnfit(t *testing.T) {
 					set[d.option] = strconv.Quote(script(t, d.old))
 				}
 			}
-			n := h.NewNode(t, h.NodeOptions{Set: set})
+			n := h.NewNode(t, h.NodeOptions{Set: set, Images: func(r *h.Registry) error { return r.Push("guest/pvh", "1", fakeImage()) }})
 			out, _ := exec.Command(h.Bin("unicri"), "--socket", n.Socket, "check").CombinedOutput()
 			for _, d := range drivers {
 				if d.option != "" {
