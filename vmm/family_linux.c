@@ -54,8 +54,11 @@ static int take_env(char *const *env, char ***ret, struct err *err)
                            "capitals, digits and '_' only: others might be options of its kernel",
                            *env);
         if (++n > INIT_WORDS_MAX)
-            return err_set(err, ERR_UNSUPPORTED,
-                           "environment: a Linux guest can be given %d variables", INIT_WORDS_MAX);
+            return err_set(
+                err, ERR_UNSUPPORTED,
+                "environment: a Linux guest can be given %d variables (a kubelet adds some "
+                "for each service unless enableServiceLinks is false)",
+                INIT_WORDS_MAX);
         if (quote(FAMILY_ENV, *env, &word, err) < 0)
             return -1;
         strv_take(ret, word);
