@@ -136,6 +136,21 @@ func TestGuestVolumes(t *testing.T) {
 		ok(t, p.Run(t, "shared", own, nil, args("ro"), readonlyRoot), "first sector of the disk", "the disk is read-only")
 	})
 
+	t.Run("a daemon that is killed between create and start", func(t *testing.T) {
+		c := p.Create(t, "killed", own, nil, args())
+		gone := p.Create(t, "gone", own, nil, args())
+		n.Restart()
+		c.Start(t)
+		ok(t, c, "first sector of the disk", "written and verified")
+		if err := n.RT.RemoveContainer(h.Ctx, gone.ID); err != nil {
+			t.Error(err)
+		}
+		files, _ := filepath.Glob(filepath.Join(n.Root, "containers", gone.ID))
+		if len(files) > 0 {
+			t.Errorf("left behind: %q", files)
+		}
+	})
+
 	dev, _ := loop(t, "x")
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "pods/uid/volumes/kubernetes.io~empty-dir/cache")
@@ -175,5 +190,5 @@ func TestGuestVolumes(t *testing.T) {
 	}
 	p.Stop(t)
 	p.Remove(t)
-	n.ExpectCensus(t, before, true)
+	n.ExpectCensus(t, before, false)
 }
