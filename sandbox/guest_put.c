@@ -30,6 +30,9 @@ static int put_entry(struct monitor_plan *m, const struct vmm_entry *e, struct e
     case VMM_DIR:
         monitor_field(m, "root_dir", e->path);
         return 0;
+    case VMM_PROC:
+        monitor_field(m, "root_proc", e->path);
+        return 0;
     case VMM_FILE:
         monitor_field(m, "root_file", e->path);
         break;

@@ -15,6 +15,9 @@
 #include "vmm/vmm.h"
 
 #define GUEST_BLOCKS_MAX 16
+#define GUEST_SHARES_MAX 16
+#define GUEST_TAG_BYTES  16
+#define GUEST_GROUPS_MAX 16
 
 /* What the plan of a start needs. */
 struct guest_storage {
@@ -22,6 +25,12 @@ struct guest_storage {
     int initrd;                                /* owned; -1 none */
     struct vmm_block blocks[GUEST_BLOCKS_MAX]; /* descriptors owned */
     size_t n_blocks;
+    struct vmm_share shares[GUEST_SHARES_MAX]; /* descriptors owned */
+    char tags[GUEST_SHARES_MAX][GUEST_TAG_BYTES];
+    char *paths[GUEST_SHARES_MAX]; /* owned */
+    size_t n_shares;
+    uint32_t groups[GUEST_GROUPS_MAX];
+    size_t n_groups;
 };
 #define GUEST_STORAGE_INIT ((struct guest_storage){.initrd = -1})
 void guest_storage_done(struct guest_storage *s);
@@ -60,6 +69,10 @@ int guest_volumes_list(const struct container *c, struct guest_volumes *ret,
 /** guest_volumes_write() - the initrd with copies of them. */
 int guest_volumes_write(struct container *c, const struct guest_volumes *v,
                         struct err *err) MUST_CHECK;
+/** guest_volume_open() - a volume's directory or file, made when it is missing. Returns: an O_PATH
+ * descriptor or -1. */
+int guest_volume_open(const struct container *c, const struct guest_volume_source *from,
+                      struct err *err);
 /** guest_volumes_open() - what guest_volumes_write() made. Returns: fd or -1. */
 int guest_volumes_open(const struct container *c, struct err *err);
 /** guest_volumes_log() - what the guest is not given, and what it has as a copy. */

@@ -146,7 +146,9 @@ void guest_volumes_log(const struct container *c, const struct guest_volumes *v,
         if (is_termination_log(c, &c->spec->mounts[i]))
             name_one(&missing, c->spec->mounts[i].container_path);
     for (size_t i = 0; i < v->n; i++) {
-        if (way == VMM_VOLUMES_NONE && !v->from[i].pods)
+        bool left = way == VMM_VOLUMES_NONE || (way == VMM_VOLUMES_SHARE && !v->v[i].directory);
+
+        if (left && !v->from[i].pods)
             name_one(&missing, v->v[i].path);
         else if (way == VMM_VOLUMES_CPIO && !v->v[i].readonly)
             name_one(&copied, v->v[i].path);
@@ -161,8 +163,8 @@ void guest_volumes_log(const struct container *c, const struct guest_volumes *v,
 
 /* ------------------------------------------------------------------------ copies */
 
-static int open_source(const struct container *c, const struct guest_volume_source *from,
-                       struct err *err)
+int guest_volume_open(const struct container *c, const struct guest_volume_source *from,
+                      struct err *err)
 {
     autofree char *path = from->path ? xstrdup(from->path) : volume_source(c, from->mount, err);
     int fd = path ? open(path, O_PATH | O_CLOEXEC) : -1;
@@ -217,7 +219,7 @@ int guest_volumes_write(struct container *c, const struct guest_volumes *v, stru
     int rc = pod_files(c->pod, err);
 
     for (; n < v->n && rc == 0; n++) {
-        int fd = open_source(c, &v->from[n], err);
+        int fd = guest_volume_open(c, &v->from[n], err);
 
         trees[n] = (struct vmm_tree){v->v[n].path, fd};
         if (fd < 0)

@@ -31,7 +31,9 @@
 #define RECORD_MAX    4096
 #define PIDS          64
 #define NOFILE        128
+#define NOFILE_SHARES 1024
 #define SERIAL_MAX    20 /* virtio's */
+#define TAG_MAX       31
 #define SERIAL_CHARS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 /* microvm without ACPI: its places for virtio devices (hw/i386/microvm of QEMU 7.1 and later) */
@@ -243,6 +245,44 @@ static int plan_places(struct making *m, struct strbuf *line, struct err *err)
     return 0;
 }
 
+/* The jail holds nothing else that a guest could reach by them. */
+static int plan_shares(struct making *m, struct err *err)
+{
+    bool writes = false;
+
+    for (size_t i = 0; i < m->spec->n_shares; i++) {
+        const struct vmm_share *share = &m->spec->shares[i];
+        autofree char *path = xasprintf("/shares/%zu", i);
+
+        if (share->virtiofs || !*share->tag || strlen(share->tag) > TAG_MAX ||
+            strspn(share->tag, SERIAL_CHARS) != strlen(share->tag))
+            return err_set(err, ERR_INVALID, "share '%s': is given by 9p, with a short tag",
+                           share->tag);
+        if (plan_entry(m->plan, share->readonly ? VMM_BIND_RO : VMM_BIND_RW, path, share->fd, false,
+                       NULL, err) < 0)
+            return -1;
+        arg2(m, "-fsdev",
+             xasprintf("local,id=share%zu,path=%s,security_model=none,multidevs=remap%s", i, path,
+                       share->readonly ? ",readonly=on" : ""));
+        virtio(m, "9p", xasprintf(",fsdev=share%zu,mount_tag=%s", i, share->tag));
+        m->plan->jail.nofile = NOFILE_SHARES;
+        writes = writes || !share->readonly;
+    }
+    if (writes) {
+        m->plan->jail.fsize = INT64_MAX; /* what may be written there is for others to bound */
+        if (plan_entry(m->plan, VMM_PROC, "/proc", -1, false, NULL, err) < 0)
+            return -1; /* QEMU changes modes by /proc/self/fd */
+    }
+    for (size_t i = 0; i < m->spec->n_groups && m->spec->n_shares > 0; i++) {
+        if (m->plan->jail.n_groups == ARRAY_SIZE(m->plan->jail.groups))
+            return err_set(err, ERR_UNSUPPORTED,
+                           "group %u: more groups than a VMM that has shares can be in",
+                           m->spec->groups[i]);
+        m->plan->jail.groups[m->plan->jail.n_groups++] = m->spec->groups[i];
+    }
+    return 0;
+}
+
 static int plan_kernel(struct making *m, struct err *err)
 {
     autostrv char **arguments = NULL;
@@ -287,7 +327,7 @@ static int plan(const struct vmm_handler *handler, const struct vmm_spec *spec,
         return -1;
     plan_frame(&m);
     if (plan_machine(&m, err) < 0 || plan_channels(&m, err) < 0 || plan_nets(&m, err) < 0 ||
-        plan_blocks(&m, err) < 0)
+        plan_blocks(&m, err) < 0 || plan_shares(&m, err) < 0)
         return -1;
     return plan_kernel(&m, err);
 }
@@ -341,7 +381,8 @@ const struct vmm_driver vmm_qemu = {
     .unavailable = unavailable,
     .accepts = accepts,
     .plan = plan,
-    .can = VMM_CAN_NET | VMM_CAN_INITRD | VMM_CAN_BLOCK | VMM_CAN_SMP | VMM_CAN_MANY_NETS,
+    .can =
+        VMM_CAN_NET | VMM_CAN_INITRD | VMM_CAN_BLOCK | VMM_CAN_9P | VMM_CAN_SMP | VMM_CAN_MANY_NETS,
     .vnet_hdr = true,
     .stop = VMM_STOP_CONTROL,
     .control = VMM_CONTROL_LISTENER,

@@ -62,15 +62,39 @@ static enum vmm_volumes choose_way(const struct family *family, const struct vmm
 {
     /* A kernel may bring its own; Unikraft would have it covered by the volumes. */
     bool initrd = root == VMM_ROOT_INITRD || (root == VMM_ROOT_NONE && !family->one_segment);
-    bool live = false;
+    bool live = false, file = false, any = false;
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         live = live || (!volumes[i].readonly && !volumes[i].scratch && !volumes[i].optional);
+        file = file || (!volumes[i].directory && !volumes[i].optional);
+        any = any || !volumes[i].optional;
+    }
     if (family->volumes & 1U << VMM_VOLUMES_CPIO && driver->can & VMM_CAN_INITRD && initrd && !live)
         return VMM_VOLUMES_CPIO;
-    if (family->volumes & 1U << VMM_VOLUMES_SHARE && can_share(driver))
+    if (family->volumes & 1U << VMM_VOLUMES_SHARE && can_share(driver) && any && !file)
         return VMM_VOLUMES_SHARE;
     return VMM_VOLUMES_NONE;
+}
+
+/* Of those that are needed the one that is in the way: where shares would do, a file; where copies
+ * would, one that is written to. NULL: none is needed. */
+static const struct vmm_volume *find_offending(const struct family *family,
+                                               const struct vmm_driver *driver,
+                                               const struct vmm_volume *volumes, size_t n)
+{
+    bool share = family->volumes & 1U << VMM_VOLUMES_SHARE && can_share(driver);
+    const struct vmm_volume *first = NULL;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct vmm_volume *v = &volumes[i];
+
+        if (v->optional)
+            continue;
+        if (share ? !v->directory : !v->readonly && !v->scratch)
+            return v;
+        first = first ? first : v;
+    }
+    return first;
 }
 
 static int refuse(const struct family *family, const struct vmm_driver *driver, enum vmm_root root,
@@ -79,6 +103,11 @@ static int refuse(const struct family *family, const struct vmm_driver *driver, 
     bool cpio = family->volumes & 1U << VMM_VOLUMES_CPIO && driver->can & VMM_CAN_INITRD;
     bool disk = root == VMM_ROOT_BLOCK || root == VMM_ROOT_DISK || root == VMM_ROOT_SHARE;
 
+    if (family->volumes & 1U << VMM_VOLUMES_SHARE && can_share(driver) && !volume->directory)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "volume '%s': is a single file, but unikernels of type '%s' get these "
+                       "volumes as shares; mount the directory, without subPath",
+                       volume->path, family->name);
     if (cpio && root == VMM_ROOT_NONE && family->one_segment)
         return err_set(
             err, ERR_UNSUPPORTED,
@@ -124,9 +153,12 @@ int vmm_storage_choose(const struct vmm_handler *handler, const struct guest *gu
         return err_set(err, ERR_UNSUPPORTED, "image: declares %s, which '%s' cannot give a guest",
                        root_name(root), driver->name);
     way = n_volumes ? choose_way(family, driver, root, volumes, n_volumes) : VMM_VOLUMES_NONE;
-    for (size_t i = 0; way == VMM_VOLUMES_NONE && i < n_volumes; i++)
-        if (!volumes[i].optional)
-            return refuse(family, driver, root, &volumes[i], err);
+    if (way == VMM_VOLUMES_NONE) {
+        const struct vmm_volume *offending = find_offending(family, driver, volumes, n_volumes);
+
+        if (offending)
+            return refuse(family, driver, root, offending, err);
+    }
     *ret = (struct vmm_storage){
         .root = root,
         .disk_kind = root == VMM_ROOT_DISK ? family->disk_kind : NULL,

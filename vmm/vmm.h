@@ -194,6 +194,8 @@ struct vmm_spec {
     size_t n_blocks;
     const struct vmm_share *shares; /* likewise */
     size_t n_shares;
+    const uint32_t *groups; /* whose files in shares the guest may use beside everybody's */
+    size_t n_groups;
     const struct vmm_storage *storage; /* NULL: as if all were 0 */
     int control_fd;      /* listening unix socket for the VMM's API when the driver's control is
                             VMM_CONTROL_LISTENER; -1 none */
@@ -227,6 +229,7 @@ enum vmm_entry_kind {
     VMM_BIND_DEVICE, /* a device node: /dev/kvm, /dev/net/tun, /dev/urandom */
     VMM_FILE,        /* a small file with `text` */
     VMM_SYMLINK,     /* to `text` */
+    VMM_PROC,        /* its own processes, for a VMM that finds its descriptors there */
     VMM_DIR,         /* an empty directory that the VMM may write to */
 };
 struct vmm_entry {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -215,5 +216,58 @@ func TestLinuxDisk(t *testing.T) {
 	p.Stop(t)
 	p.Remove(t)
 	n.IM.RemoveImage(h.Ctx, &cri.ImageSpec{Image: ref}) // its disk goes with it
+	n.ExpectCensus(t, before, true)
+}
+
+// TestShares: volumes by 9p, live on both sides. The guest speaks the protocol itself and is told of its shares as Unikraft is.
+func TestShares(t *testing.T) {
+	h.NeedUnicrid(t)
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		t.Skip("package qemu-system-x86 is not installed")
+	}
+	image := h.NewImage(h.ImageConfig{Labels: map[string]string{
+		"com.urunc.unikernel.unikernelType": "unikraft",
+		"com.urunc.unikernel.hypervisor":    "qemu",
+		"com.urunc.unikernel.binary":        "/kernel",
+	}}, h.GzipLayer(h.Reg("kernel", 0o644, mustRead(h.Guest("share.pvh")))))
+	ref := h.RegistryAddr + "/guest/share:pvh"
+	n := h.NewNode(t, h.NodeOptions{Images: func(r *h.Registry) error { return r.Push("guest/share", "pvh", image) }})
+	n.Pull(t, ref)
+	warm(t, n)
+	dir := t.TempDir()
+	data, config, group := filepath.Join(dir, "data"), filepath.Join(dir, "config"), filepath.Join(dir, "group")
+	for d, text := range map[string]string{data: "of the data", config: "of the config", group: "of the group"} {
+		write(t, filepath.Join(d, "message"), text+"\n")
+	}
+	os.Chmod(data, 0o777)
+	os.Chown(group, 0, 4321)
+	os.Chmod(group, 0o770)
+	os.Chmod(config, 0o777) // only the mount is read-only
+	before := n.Census()
+	p := n.RunPod(t, "shares")
+
+	c := p.Run(t, "guest", ref, nil, args("word"), memory(64<<20), kubelets(t), mount(config, "/etc/config", true), mount(data, "/data", false),
+		mount(group, "/group", false), func(c *cri.ContainerConfig) { c.Linux.SecurityContext.SupplementalGroups = []int64{0, 4321} })
+	c.Wait(t, 60*time.Second)
+	expectAll(t, c.Out(t, "stdout"),
+		`vfs.fstab=[ "fs1:/var/run/secrets/kubernetes.io/serviceaccount:9pfs:::" "fs2:/etc/config:9pfs:::" "fs3:/data:9pfs:::" "fs4:/group:9pfs:::" ] -- word`,
+		"share fs2\nattach: ok\nof the config\nmessage: ok\nreply: error 30", "share fs3\nattach: ok\nof the data\nmessage: ok\nreply: ok",
+		"share fs4\nattach: ok\nof the group\nmessage: ok\nreply: ok")
+	for _, d := range []string{data, group} {
+		if b, err := os.ReadFile(filepath.Join(d, "reply")); string(b) != "written by the guest\n" {
+			t.Errorf("%s: %q %v", d, b, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(config, "reply")); err == nil {
+		t.Error("a read-only volume was written to")
+	}
+	expectAll(t, n.LogTail(300), "the guest is not given '/dev/termination-log', '/etc/hosts'")
+
+	_, err := p.TryCreate("file", ref, nil, args(), mount(data, "/data", false), mount(filepath.Join(data, "message"), "/etc/message", true))
+	if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "volume '/etc/message': is a single file") {
+		t.Errorf("%v", err)
+	}
+	p.Stop(t)
+	p.Remove(t)
 	n.ExpectCensus(t, before, true)
 }

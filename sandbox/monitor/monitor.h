@@ -63,6 +63,7 @@
  *   root_dir=PATH          an empty directory that the VMM owns and may write to (r)
  *   root_file=PATH         a file that anyone may read, empty or with the next root_text (r)
  *   root_symlink=PATH      a symbolic link; the next root_text is its target (r)
+ *   root_proc=PATH         the processes of the VMM's PID namespace, with new_pid_ns only (r)
  *   root_text=TEXT         of the file or link before it (r)
  *   root_bytes=N           how much may be written below all root_dir together
  *

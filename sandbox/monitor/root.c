@@ -46,6 +46,8 @@ static uint64_t attributes_of(enum root_kind kind)
     case ROOT_FILE:
     case ROOT_SYMLINK:
         break;
+    case ROOT_PROC:
+        return MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
     }
     return 0;
 }
@@ -213,6 +215,22 @@ static void make_writable(const struct monitor *m, const char *path)
     put(m, tree, path);
 }
 
+/* Of the VMM's own PID namespace, and nothing in it but processes. */
+static void make_proc(const struct monitor *m, const char *path)
+{
+    int fs = (int)syscall(SYS_fsopen, "proc", FSOPEN_CLOEXEC), mount = -1;
+
+    if (make_directory(path) < 0)
+        start_child_failed_at(m, "make directory of the jail", path);
+    if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "subset", "pid", 0) < 0 ||
+        syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ||
+        (mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes_of(ROOT_PROC))) < 0)
+        start_child_failed_at(m, "make the list of processes of the jail", path);
+    put(m, mount, path);
+    close(mount);
+    close(fs);
+}
+
 void root_enter(const struct monitor *m, const struct jail_fds *fds)
 {
     int root = empty_root(m);
@@ -239,6 +257,9 @@ void root_enter(const struct monitor *m, const struct jail_fds *fds)
         case ROOT_SYMLINK:
             if (symlink(e->text, e->path) < 0)
                 start_child_failed_at(m, "make link of the jail", e->path);
+            break;
+        case ROOT_PROC:
+            make_proc(m, e->path);
             break;
         }
     }

@@ -68,6 +68,7 @@ static const struct key keys[] = {
     {"root_dir", KIND_ROOT_MADE, 0, 0, ROOT_DIR, 0},
     {"root_file", KIND_ROOT_MADE, 0, 0, ROOT_FILE, 0},
     {"root_symlink", KIND_ROOT_MADE, 0, 0, ROOT_SYMLINK, 0},
+    {"root_proc", KIND_ROOT_MADE, 0, 0, ROOT_PROC, 0},
     {"root_text", KIND_ROOT_TEXT, 0, 0, 0, 0},
     {"root_bytes", KIND_NUMBER, AT(root_bytes), 0, 0, SPEC_ROOT_MAX},
     {"kill_on_start_failure", KIND_BOOL, AT(kill_on_start_failure), 0, 0, 0},
@@ -253,9 +254,13 @@ static int check(const struct spec *spec, struct fault *f)
         return fault(f, EINVAL, "spec: key is missing", "program_fd");
     if (spec->uid <= 0 || spec->gid <= 0)
         return fault(f, EINVAL, "spec: a VMM needs a uid and a gid above 0", NULL);
-    for (size_t i = 0; i < spec->n_entries; i++)
+    for (size_t i = 0; i < spec->n_entries; i++) {
         if (spec->entries[i].kind == ROOT_SYMLINK && !*spec->entries[i].text)
             return fault(f, EINVAL, "spec: link without a target", spec->entries[i].path);
+        if (spec->entries[i].kind == ROOT_PROC && !spec->new_pid_ns)
+            return fault(f, EINVAL, "spec: processes of others would be seen at",
+                         spec->entries[i].path);
+    }
     return 0;
 }
 

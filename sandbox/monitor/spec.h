@@ -24,7 +24,7 @@
 
 enum spec_mode { MODE_NONE, MODE_RUNTIME, MODE_VMM };
 
-enum root_kind { ROOT_RO, ROOT_RW, ROOT_DEVICE, ROOT_DIR, ROOT_FILE, ROOT_SYMLINK };
+enum root_kind { ROOT_RO, ROOT_RW, ROOT_DEVICE, ROOT_DIR, ROOT_FILE, ROOT_SYMLINK, ROOT_PROC };
 
 /* One entry of the root of a VMM. */
 struct root_entry {

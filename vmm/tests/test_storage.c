@@ -105,11 +105,14 @@ static void copies_and_shares(void **state)
     g = guest_of("unikraft", "", "", false);
     assert_ok(choose(&full, &g, list, 2, &s), err);
     assert_int_equal(s.volumes, VMM_VOLUMES_SHARE);
+    assert_ok(choose(&full, &g, &hosts, 1, &s), err); /* for a kubelet's own alone there are none */
+    assert_int_equal(s.volumes, VMM_VOLUMES_NONE);
 }
 
 static void refusals(void **state)
 {
     const struct vmm_volume list[] = {hosts, map, data};
+    const struct vmm_volume single[] = {data, {.path = "/etc/one", .readonly = true}};
     struct guest g = guest_of("mirage", "", "", false);
     struct vmm_storage s;
 
@@ -126,6 +129,8 @@ static void refusals(void **state)
     assert_err(choose(&plain, &g, &map, 1, &s), err, ERR_UNSUPPORTED, "this image has none");
     g = guest_of("unikraft", "/initrd", "", false);
     assert_err(choose(&plain, &g, &data, 1, &s), err, ERR_UNSUPPORTED, "readOnly: true");
+    assert_err(choose(&full, &g, single, 2, &s), err, ERR_UNSUPPORTED,
+               "volume '/etc/one': is a single file");
     g = guest_of("no-such", "", "", false);
     assert_err(choose(&plain, &g, NULL, 0, &s), err, ERR_UNSUPPORTED, "no-such");
 }

@@ -289,6 +289,14 @@ static void entries(void **state)
     assert_int_equal(access("/through-the-link", F_OK), -1);
 }
 
+static int access_in_root(int pid, const char *path)
+{
+    char full[128];
+
+    (void)snprintf(full, sizeof(full), "/proc/%d/root%s", pid, path);
+    return access(full, F_OK);
+}
+
 static void entries_outside(void **state)
 {
     struct rig rig;
@@ -300,15 +308,21 @@ static void entries_outside(void **state)
     root_fd(&rig, "root_ro", rig_path(&rig, "ro"), "/usr/ro");
     root_fd(&rig, "root_device", "/dev/urandom", "/dev/urandom");
     rig_field(&rig, "root_dir", "/tmp");
+    rig_field(&rig, "root_proc", "/proc");
     rig_start_ok(&rig);
-    assert_int_equal(count_entries(rig.workload, "root"), 3);
+    assert_int_equal(count_entries(rig.workload, "root"), 4);
     assert_int_equal(count_entries(rig.workload, "fd"), 3);
     (void)snprintf(path, sizeof(path), "/proc/%d/mountinfo", rig.workload);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     assert_true(read(fd, text, sizeof(text) - 1) > 0);
     close(fd);
-    assert_int_equal(occurrences(text, "\n"), 4);
+    assert_int_equal(occurrences(text, "\n"), 5);
     assert_non_null(strstr(text, " / / ro,nosuid,nodev,noexec"));
+    assert_non_null(strstr(text, " / /proc ro,nosuid,nodev,noexec"));
+    assert_non_null(strstr(text, "subset=pid"));
+    assert_int_equal(access_in_root(rig.workload, "/proc/1/status"), 0);
+    assert_int_equal(access_in_root(rig.workload, "/proc/2"), -1);
+    assert_int_equal(access_in_root(rig.workload, "/proc/sys"), -1);
     assert_non_null(strstr(text, " /usr/ro ro,nosuid,nodev"));
     assert_non_null(strstr(text, " /dev/urandom rw,nosuid,noexec"));
     assert_non_null(strstr(text, " /tmp /tmp rw,nosuid,nodev,noexec"));

@@ -56,9 +56,9 @@ static void good(void **state)
 static void root(void **state)
 {
     static const char *const bad[] = {
-        "root_ro=8",       "root_ro=6:/x",  "root_ro=8:x",    "root_dir=/",     "root_dir=//x",
-        "root_dir=/x/",    "root_dir=/./x", "root_dir=/x/..", "root_dir=/../x", "root_text=x",
-        "root_symlink=/x", "group=0",       "root_bytes=-1",  "root_dir=/x//y",
+        "root_ro=8",       "root_ro=6:/x",    "root_ro=8:x",    "root_dir=/",     "root_dir=//x",
+        "root_dir=/x/",    "root_dir=/./x",   "root_dir=/x/..", "root_dir=/../x", "root_text=x",
+        "root_symlink=/x", "root_proc=/proc", "group=0",        "root_bytes=-1",  "root_dir=/x//y",
     };
     char text[sizeof(VMM) + 64];
 
