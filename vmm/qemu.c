@@ -29,6 +29,7 @@
 #define TB_EXTRA_MIB  32 /* what describes it */
 #define TB_MIB        64 /* TCG's translation buffer */
 #define RECORD_MAX    4096
+#define MTU_MIN       68 /* virtio 1.1, 5.1.4 */
 #define PIDS          64
 #define NOFILE        128
 #define NOFILE_SHARES 1024
@@ -176,6 +177,7 @@ static int plan_nets(struct making *m, struct err *err)
 {
     for (size_t i = 0; i < m->spec->n_nets; i++) {
         const struct vmm_net *net = &m->spec->nets[i];
+        char mtu[24] = "";
         int fd = next_fd(m, net->tap_fd, err);
 
         if (fd < 0)
@@ -183,8 +185,11 @@ static int plan_nets(struct making *m, struct err *err)
         if (strlen(net->mac) != 17 || strspn(net->mac, "0123456789abcdefABCDEF:") != 17)
             return err_set(err, ERR_INVALID, "MAC address '%s'", net->mac);
         arg2(m, "-netdev", xasprintf("tap,id=net%zu,fd=%d", i, fd));
+        if (net->mtu >= MTU_MIN && net->mtu <= UINT16_MAX)
+            (void)snprintf(mtu, sizeof(mtu), ",host_mtu=%d", net->mtu);
         virtio(m, "net",
-               xasprintf(",netdev=net%zu,mac=%s%s", i, net->mac, m->is.microvm ? "" : ",romfile="));
+               xasprintf(",netdev=net%zu,mac=%s%s%s", i, net->mac, mtu,
+                         m->is.microvm ? "" : ",romfile="));
     }
     return 0;
 }

@@ -72,6 +72,7 @@ ip link set lo up
 what=$1
 set -- $(sed 's/.* ip=\([^: ]*\)::\([^:]*\):\([^:]*\):.*/\1 \2 \3/' /proc/cmdline)
 ifconfig eth0 $1 netmask $3 up && route add default gw $2
+echo "mtu $(cat /sys/class/net/eth0/mtu)"
 echo 'hello from linux' > /www/index.html
 button() {
 	dd if=$1 bs=24 count=1 of=/dev/null 2>/dev/null
@@ -147,7 +148,9 @@ func linuxGuest(t *testing.T, init string, modules []string, labels map[string]s
 
 // qemuNode is a node with the handlers q35 and microvm, on which a guest with a network has run: the classifier is loaded once.
 func qemuNode(t *testing.T, images func(r *h.Registry) error) *h.Node {
-	n := h.NewNode(t, h.NodeOptions{Images: images, Config: machineConfig})
+	n := h.NewNode(t, h.NodeOptions{Images: images, Config: machineConfig, NoStart: true})
+	n.WriteConflist(strings.Replace(h.DefaultConflist(n.Leases), `"hairpinMode"`, `"mtu":1400,"hairpinMode"`, 1))
+	n.Start()
 	n.Pull(t, h.GuestRef("http.spt"))
 	n.Pull(t, h.GuestRef("roles.pvh"))
 	w := n.RunPod(t, "warm")
@@ -199,11 +202,18 @@ func TestQemuLinux(t *testing.T) {
 		}
 		end(t, p)
 	})
-	t.Run("network and shutdown", func(t *testing.T) {
+	t.Run("network, a new daemon, and shutdown", func(t *testing.T) {
 		p, c := run(t, "q35", "serve")
 		c.WaitLog(t, "guest is ready", 120*time.Second)
+		if !strings.Contains(c.RawLog(), "mtu 1400\n") {
+			t.Error("the guest is not told of its network's MTU")
+		}
 		if body, err := n.Get("http://"+p.IP(t)+"/", 10*time.Second); err != nil || body != "hello from linux\n" {
 			t.Errorf("%q %v\n%s", body, err, c.RawLog())
+		}
+		n.Restart()
+		if body, err := n.Get("http://"+p.IP(t)+"/", 10*time.Second); err != nil || body != "hello from linux\n" {
+			t.Errorf("with a new daemon: %q %v", body, err)
 		}
 		begin := time.Now()
 		if err := n.RT.StopContainer(h.Ctx, c.ID, 30); err != nil {
@@ -214,6 +224,7 @@ func TestQemuLinux(t *testing.T) {
 			t.Errorf("%v after %v\n%s", s, time.Since(begin), c.RawLog())
 		}
 		end(t, p)
+		warm(t, n)
 	})
 	n.ExpectCensus(t, before, true)
 }

@@ -126,7 +126,8 @@ static void with_net_and_disks(void **state)
     assert_string_equal(option(&p, "-L", 0), directory);
     assert_string_equal(option(&p, "-L", 1), "");
     assert_string_equal(option(&p, "-netdev", 0), "tap,id=net0,fd=4");
-    assert_true(has_device(&p, "virtio-net-pci,netdev=net0,mac=02:00:00:00:00:07,romfile="));
+    assert_true(
+        has_device(&p, "virtio-net-pci,netdev=net0,mac=02:00:00:00:00:07,host_mtu=1450,romfile="));
     assert_true(has_device(&p, "virtio-blk-pci,drive=disk0,serial=data"));
     assert_true(has_device(&p, "virtio-blk-pci,drive=disk1")); /* no way to put an option in */
     assert_non_null(strstr(option(&p, "-blockdev", 0), "driver=raw,node-name=disk0,read-only=off"));
@@ -168,7 +169,8 @@ static void microvm(void **state)
     (void)state;
     assert_ok(plan(&spec, &p), err);
     assert_non_null(strstr(option(&p, "-machine", 0), "microvm,"));
-    assert_true(has_device(&p, "virtio-net-device,netdev=net0,mac=02:00:00:00:00:07"));
+    assert_true(
+        has_device(&p, "virtio-net-device,netdev=net0,mac=02:00:00:00:00:07,host_mtu=1450"));
     /* Before `--`: the first device in the last place. */
     assert_true(str_has_prefix(option(&p, "-append", 0),
                                "virtio_mmio.device=512@0xfeb00e00:12 "
