@@ -301,7 +301,9 @@ func TestUserNamespaceContainer(t *testing.T) {
 	t.Run("ids", func(t *testing.T) {
 		c := p.Sh(t, "ids", "cat /proc/self/uid_map; id -u; stat -c %u:%g / /bin /etc/hosts /etc/resolv.conf /dev/shm /proc/1; "+
 			"touch /new /dev/shm/x && chown 33:33 /new && stat -c %u:%g /new; echo more >> /etc/hosts && echo wrote; hostname; mkdir -p /mnt; mount -t tmpfs x /mnt && echo root", ctrUserns,
-			func(c *cri.ContainerConfig) { c.Linux.SecurityContext.Capabilities = &cri.Capability{AddCapabilities: []string{"SYS_ADMIN"}} })
+			func(c *cri.ContainerConfig) {
+				c.Linux.SecurityContext.Capabilities = &cri.Capability{AddCapabilities: []string{"SYS_ADMIN"}}
+			})
 		c.Wait(t, 20e9)
 		want := fmt.Sprintf("0 %d %d\n0\n0:0\n0:0\n0:0\n0:0\n0:0\n0:0\n33:33\nwrote\nuserns\nroot\n", firstID, manyIDs)
 		if got := strings.Join(strings.Fields(c.Out(t, "stdout")), " "); got != strings.Join(strings.Fields(want), " ") {
