@@ -33,6 +33,10 @@ struct child_spec {
     size_t n_fds;     /* 0, 1, 2 are /dev/null unless named here */
     bool new_session; /* setsid; else a process group of its own */
     bool end_group;   /* child_run(): when it ends, what it left in its process group is killed */
+    /* child_run(): asked every second; true ends it as the deadline does, as CANCELLED. NULL: no.
+     */
+    bool (*given_up)(void *arg);
+    void *given_up_arg;
 };
 
 /** child_spawn() - start it. The caller waits with child_wait() or leaves it to the reaper of its

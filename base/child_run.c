@@ -18,6 +18,7 @@
 #include "base/strbuf.h"
 
 #define RUN_CHUNK_BYTES  16384
+#define LOOK_PAUSE       NSEC_PER_SEC
 #define RUN_KILL_SECONDS 5 /* how long a killed process may take to vanish */
 
 enum { SLOT_IN, SLOT_OUT, SLOT_ERR, SLOT_PROCESS, N_SLOTS };
@@ -135,16 +136,17 @@ static void drain(struct run *r)
     }
 }
 
-static int pump(struct run *r, deadline_t deadline, struct err *err)
+static int pump(struct run *r, const struct child_spec *spec, deadline_t deadline, struct err *err)
 {
     for (;;) {
+        deadline_t look = spec->given_up ? deadline_in(LOOK_PAUSE) : DEADLINE_NEVER;
         struct pollfd p[N_SLOTS] = {
             [SLOT_IN] = {.fd = r->fds[SLOT_IN], .events = POLLOUT},
             [SLOT_OUT] = {.fd = r->fds[SLOT_OUT], .events = POLLIN},
             [SLOT_ERR] = {.fd = r->fds[SLOT_ERR], .events = POLLIN},
             [SLOT_PROCESS] = {.fd = r->process.fd, .events = POLLIN},
         };
-        int n = poll(p, N_SLOTS, deadline_poll_ms(deadline));
+        int n = poll(p, N_SLOTS, deadline_poll_ms(deadline < look ? deadline : look));
 
         if (n < 0 && errno != EINTR)
             return err_sys(err, "poll");
@@ -162,6 +164,8 @@ static int pump(struct run *r, deadline_t deadline, struct err *err)
         }
         if (deadline_passed(deadline))
             return err_set(err, ERR_DEADLINE, "did not end in time, killed");
+        if (spec->given_up && deadline_passed(look) && spec->given_up(spec->given_up_arg))
+            return err_set(err, ERR_CANCELLED, "nobody waits for it any more, killed");
     }
 }
 
@@ -175,7 +179,7 @@ static int run(struct run *r, const struct child_spec *spec, bool feed, deadline
         (void)close_fd(theirs[i]); /* else we would hold the pipes open ourselves */
     if (ret)
         return -1;
-    ret = pump(r, deadline, err);
+    ret = pump(r, spec, deadline, err);
     if (ret) {
         struct child_status ignored;
 

@@ -26,5 +26,5 @@ int container_exec_sync(struct engine *engine, const char *id, char *const *argv
                        state_name(&container_states, state));
     if (caller_check(caller, "exec", err) < 0)
         return -1;
-    return c->runtime->exec(c, argv, timeout, ret, err);
+    return c->runtime->exec(c, argv, timeout, caller, ret, err);
 }

@@ -51,7 +51,7 @@ int guest_debug_end(struct container *c, struct guest_debug *d, bool kill, int *
 int guest_debug_watch(struct container *c, int core, int why, struct process *ret,
                       struct err *err) MUST_CHECK;
 /** guest_exec_sync() - runtime_ops.exec of guests. */
-int guest_exec_sync(struct container *c, char *const *argv, nsec_t timeout, struct exec_result *ret,
-                    struct err *err);
+int guest_exec_sync(struct container *c, char *const *argv, nsec_t timeout,
+                    const struct caller *caller, struct exec_result *ret, struct err *err);
 
 #endif

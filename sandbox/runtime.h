@@ -33,9 +33,9 @@ struct runtime_ops {
     bool (*stop)(struct container *c, deadline_t deadline, struct err *err);
     /** The workload has ended: what the runtime keeps of it goes. */
     int (*cleanup)(struct container *c, struct err *err);
-    /** One program in the container; NULL: not possible. */
-    int (*exec)(struct container *c, char *const *argv, nsec_t timeout, struct exec_result *ret,
-                struct err *err);
+    /** One program in the container, for as long as the caller is there; NULL: not possible. */
+    int (*exec)(struct container *c, char *const *argv, nsec_t timeout, const struct caller *caller,
+                struct exec_result *ret, struct err *err);
     /** What an end means; exit_code is 128 + signal for a signal. `reason` and `message` may stay
      * NULL. */
     void (*explain)(struct container *c, bool exited, int code, int *exit_code, const char **reason,
@@ -46,8 +46,11 @@ extern const struct runtime_ops runtime_runc;
 extern const struct runtime_ops runtime_unikernel;
 
 /** runc_exec() - runtime_runc's exec. */
-int runc_exec(struct container *c, char *const *argv, nsec_t timeout, struct exec_result *ret,
-              struct err *err);
+int runc_exec(struct container *c, char *const *argv, nsec_t timeout, const struct caller *caller,
+              struct exec_result *ret, struct err *err);
+/** exec_result_fit() - cut both outputs to `max` bytes together; stderr keeps a quarter at least.
+ */
+void exec_result_fit(struct exec_result *r, size_t max);
 
 /** runtime_choose() - by handler and image: sets runtime, runtime_name and, for a unikernel, guest.
  * c->image is set. Errors: INVALID, UNSUPPORTED saying why no runtime can run the image. */

@@ -95,7 +95,22 @@ static int read_status(const struct exec *e, const struct child_status *status,
     return 0;
 }
 
-static int run(const struct exec *e, nsec_t timeout, struct exec_result *ret, struct err *err)
+/* Both together have to fit into one message: when they do not, stderr keeps a quarter of it, since
+ * that is where a command that floods says why. */
+void exec_result_fit(struct exec_result *r, size_t max)
+{
+    if (r->out_len + r->errout_len <= max)
+        return;
+
+    size_t share = max - max / 4 > r->out_len ? max - r->out_len : max / 4;
+
+    if (r->errout_len > share)
+        r->errout_len = share;
+    r->out_len = r->out_len < max - r->errout_len ? r->out_len : max - r->errout_len;
+}
+
+static int run(const struct exec *e, nsec_t timeout, const struct caller *caller,
+               struct exec_result *ret, struct err *err)
 {
     const struct engine *engine = e->c->engine;
     /* unicri-exec keeps the time; that it fails to is provided for. */
@@ -124,7 +139,10 @@ static int run(const struct exec *e, nsec_t timeout, struct exec_result *ret, st
                     e->process,
                     e->c->id,
                     NULL};
-    struct child_spec spec = {.path = engine->exec_program, .argv = argv};
+    struct child_spec spec = {.path = engine->exec_program,
+                              .argv = argv,
+                              .given_up = caller ? caller->cancelled : NULL,
+                              .given_up_arg = caller ? caller->arg : NULL};
     autochild_output output = {0};
     struct child_status status;
 
@@ -135,9 +153,7 @@ static int run(const struct exec *e, nsec_t timeout, struct exec_result *ret, st
     ret->out_len = output.out_len;
     ret->errout = TAKE_PTR(output.errout);
     ret->errout_len = output.errout_len;
-    /* Both together have to fit into one message. */
-    if (ret->out_len + ret->errout_len > EXEC_OUTPUT_MAX_BYTES)
-        ret->errout_len = EXEC_OUTPUT_MAX_BYTES - ret->out_len;
+    exec_result_fit(ret, EXEC_OUTPUT_MAX_BYTES);
     return 0;
 }
 
@@ -156,8 +172,8 @@ static void clear_away(const struct exec *e, bool failed)
         log_debug("ignoring: %s", err.msg);
 }
 
-int runc_exec(struct container *c, char *const *argv, nsec_t timeout, struct exec_result *ret,
-              struct err *err)
+int runc_exec(struct container *c, char *const *argv, nsec_t timeout, const struct caller *caller,
+              struct exec_result *ret, struct err *err)
 {
     struct exec e;
     struct err why = ERR_INIT;
@@ -166,7 +182,7 @@ int runc_exec(struct container *c, char *const *argv, nsec_t timeout, struct exe
     exec_init(&e, c);
     if (fs_mkdir(AT_FDCWD, e.dir, 0700, &why) == 0 && write_process(&e, argv, &why) == 0 &&
         cgroup_create_in(&c->engine->cgroups, "pids", e.cgroup, &why) == 0)
-        rc = run(&e, timeout, ret, &why);
+        rc = run(&e, timeout, caller, ret, &why);
     clear_away(&e, rc < 0);
     exec_done(&e);
     if (rc < 0 && why.code == ERR_DEADLINE)

@@ -213,8 +213,8 @@ int container_checkpoint(struct engine *engine, const char *id, const char *loca
                          nsec_t timeout, const struct caller *caller, struct err *err) MUST_CHECK;
 
 /** container_exec_sync() - run argv in a running container; timeout 0 = none. At the timeout the
- * whole process tree of the exec is killed and the error is DEADLINE. Of a unikernel: as
- * container_exec_check(). */
+ * whole process tree of the exec is killed and the error is DEADLINE; when the caller has gone,
+ * too. Of a unikernel: as container_exec_check(). */
 int container_exec_sync(struct engine *engine, const char *id, char *const *argv, nsec_t timeout,
                         const struct caller *caller, struct exec_result *ret,
                         struct err *err) MUST_CHECK;

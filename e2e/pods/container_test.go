@@ -294,6 +294,28 @@ func TestContainer(t *testing.T) {
 		if len(r.Stdout) > 16<<20 || len(r.Stdout) < 8<<20 || r.ExitCode != 0 {
 			t.Errorf("%d bytes, exit code %d", len(r.Stdout), r.ExitCode)
 		}
+		if string(r.Stderr) != "done\n" {
+			t.Errorf("what it said of it: %q", r.Stderr)
+		}
+		n.RT.StopContainer(h.Ctx, c.ID, 0)
+	})
+	t.Run("exec without a limit ends with its client", func(t *testing.T) {
+		h.NeedUnicrid(t)
+		c := p.Sh(t, "execleft", "sleep 1000")
+		ctx, cancel := context.WithTimeout(h.Ctx, 500*time.Millisecond)
+		defer cancel()
+		if _, err := n.Raw.ExecSync(ctx, &cri.ExecSyncRequest{ContainerId: c.ID, Cmd: []string{"sh", "-c", "sleep 4711 & sleep 4712"}}); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("%v", err)
+		}
+		for end := time.Now().Add(h.Slow(10 * time.Second)); ; time.Sleep(100 * time.Millisecond) {
+			out := c.Exec(t, "sh", "-c", "ps | grep -c '[s]leep 471' || true")
+			if strings.TrimSpace(out) == "0" {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s processes of an exec whose client has gone", out)
+			}
+		}
 		n.RT.StopContainer(h.Ctx, c.ID, 0)
 	})
 	t.Run("exec leaves children that hold the pipes", func(t *testing.T) {

@@ -193,6 +193,27 @@ static void arguments(void **state)
     container_spec_free(spec);
 }
 
+/* Output of an exec that does not fit into one message. */
+static void exec_output(void **state)
+{
+    static const struct {
+        size_t out, errout, want_out, want_errout;
+    } rows[] = {
+        {0, 0, 0, 0},      {50, 50, 50, 50},  {100, 0, 100, 0},   {0, 100, 0, 100},
+        {200, 0, 100, 0},  {0, 200, 0, 100},  {200, 200, 75, 25}, {200, 10, 90, 10},
+        {60, 200, 60, 40}, {90, 200, 75, 25}, {75, 25, 75, 25},   {76, 25, 75, 25},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct exec_result r = {.out_len = rows[i].out, .errout_len = rows[i].errout};
+
+        exec_result_fit(&r, 100);
+        assert_int_equal(r.out_len, rows[i].want_out);
+        assert_int_equal(r.errout_len, rows[i].want_errout);
+    }
+}
+
 static void exit_files(void **state)
 {
     struct exit_status s;
@@ -218,9 +239,9 @@ static void exit_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(states),       cmocka_unit_test(verdicts), cmocka_unit_test(signals),
-        cmocka_unit_test(capabilities), cmocka_unit_test(id_table), cmocka_unit_test(arguments),
-        cmocka_unit_test(exit_files),
+        cmocka_unit_test(states),       cmocka_unit_test(verdicts),    cmocka_unit_test(signals),
+        cmocka_unit_test(capabilities), cmocka_unit_test(id_table),    cmocka_unit_test(arguments),
+        cmocka_unit_test(exit_files),   cmocka_unit_test(exec_output),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
