@@ -330,11 +330,61 @@ static int tear_down(void **state)
     return fs_remove_tree(AT_FDCWD, directory, &err);
 }
 
+static void shares(void **state)
+{
+    struct guest g = guest_of("unikraft", KERNEL_PVH);
+    autofd int fd = open(kernel, O_RDONLY | O_CLOEXEC);
+    struct vmm_share list[] = {
+        {.tag = "fs1", .fd = 21, .readonly = true, .mount_point = "/etc/config"},
+        {.tag = "fs2", .fd = 22, .mount_point = "/data"},
+    };
+    uint32_t groups[] = {4711, 5, 6, 7, 8};
+    struct vmm_spec spec = {.id = "x",
+                            .guest = &g,
+                            .kernel_fd = fd,
+                            .initrd_fd = -1,
+                            .shares = list,
+                            .n_shares = 1,
+                            .groups = groups,
+                            .n_groups = 2,
+                            .control_fd = 12,
+                            .record_fd = 13};
+    struct vmm_plan p;
+
+    (void)state;
+    assert_ok(plan(&spec, &p), err);
+    assert_string_equal(
+        option(&p, "-fsdev", 0),
+        "local,id=share0,path=/shares/0,security_model=none,multidevs=remap,readonly=on");
+    assert_true(has_device(&p, "virtio-9p-pci,fsdev=share0,mount_tag=fs1"));
+    assert_int_equal(entry(&p, "/shares/0")->kind, VMM_BIND_RO);
+    assert_int_equal(entry(&p, "/shares/0")->fd, 21);
+    assert_null(entry(&p, "/proc"));
+    assert_int_equal(p.jail.groups[p.jail.n_groups - 2], 4711);
+    assert_non_null(strstr(option(&p, "-append", 0), "\"fs1:/etc/config:9pfs:::\""));
+    vmm_plan_done(&p);
+
+    spec.n_shares = 2;
+    assert_ok(plan(&spec, &p), err);
+    assert_int_equal(entry(&p, "/shares/1")->kind, VMM_BIND_RW);
+    assert_int_equal(entry(&p, "/proc")->kind, VMM_PROC);
+    vmm_plan_done(&p);
+
+    spec.n_groups = 5;
+    assert_err(plan(&spec, &p), err, ERR_UNSUPPORTED, "more groups");
+    spec.n_groups = 0;
+    list[1].tag = "fs2,readonly=on";
+    assert_err(plan(&spec, &p), err, ERR_INVALID, "tag");
+    list[1].tag = "fs2";
+    list[1].mount_point = "/a:b";
+    assert_err(plan(&spec, &p), err, ERR_UNSUPPORTED, "volume '/a:b'");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(with_net_and_disks), cmocka_unit_test(microvm), cmocka_unit_test(refusals),
-        cmocka_unit_test(versions),           cmocka_unit_test(ends),
+        cmocka_unit_test(versions),           cmocka_unit_test(ends),    cmocka_unit_test(shares),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
