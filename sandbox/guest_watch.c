@@ -19,6 +19,8 @@
 #define PROC_MAX_BYTES  4096
 #define ASIDE_TIMEOUT   (3 * NSEC_PER_SEC)
 #define ASIDE_PAUSE     (5 * NSEC_PER_MSEC)
+#define ATTACH_TIMEOUT  (2 * NSEC_PER_SEC)
+#define ATTACH_PAUSE    NSEC_PER_MSEC
 #define MOVED_ASIDE_ARG "watch"
 
 static bool wants(const struct container *c)
@@ -33,24 +35,6 @@ static int create(const struct container *c, const char *name, struct err *err)
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     return fd < 0 ? err_sys(err, "create '%s'", path) : fd;
-}
-
-void guest_watch_start(struct container *c)
-{
-    struct err err = ERR_INIT;
-    struct process watcher;
-
-    if (!wants(c))
-        return;
-
-    autofd int core = create(c, CORE_NAME, &err);
-    autofd int why = core < 0 ? -1 : create(c, WHY_NAME, &err);
-
-    if (why < 0 || guest_debug_watch(c, core, why, &watcher, &err) < 0) {
-        log_warn("container %s: no core file if its guest crashes: %s", c->id, err.msg);
-        return;
-    }
-    engine_reap_at_its_end(c->engine, &watcher);
 }
 
 /* ------------------------------------------------------------- somebody traces */
@@ -76,6 +60,39 @@ static bool is_watcher(pid_t pid)
     return fs_read_file(AT_FDCWD, path, PROC_MAX_BYTES, &text, &len, NULL) == 0 &&
            str_eq(text, "unicri-debug") && len > sizeof("unicri-debug") &&
            str_eq(text + sizeof("unicri-debug"), MOVED_ASIDE_ARG);
+}
+
+/* So that who has been told that the guest runs can count on it. */
+static void wait_attached(const struct container *c, const struct process *watcher)
+{
+    deadline_t deadline = deadline_in(ATTACH_TIMEOUT);
+    struct process vmm;
+
+    mutex_lock(&c->engine->lock);
+    vmm = c->workload;
+    mutex_unlock(&c->engine->lock);
+    while (process_alive(watcher) && process_alive(&vmm) && tracer_of(vmm.pid) != watcher->pid &&
+           !deadline_passed(deadline))
+        clock_sleep_until(deadline_in(ATTACH_PAUSE));
+}
+
+void guest_watch_start(struct container *c)
+{
+    struct err err = ERR_INIT;
+    struct process watcher;
+
+    if (!wants(c))
+        return;
+
+    autofd int core = create(c, CORE_NAME, &err);
+    autofd int why = core < 0 ? -1 : create(c, WHY_NAME, &err);
+
+    if (why < 0 || guest_debug_watch(c, core, why, &watcher, &err) < 0) {
+        log_warn("container %s: no core file if its guest crashes: %s", c->id, err.msg);
+        return;
+    }
+    wait_attached(c, &watcher);
+    engine_reap_at_its_end(c->engine, &watcher);
 }
 
 void guest_watch_stop(const struct container *c)

@@ -35,7 +35,7 @@ func TestCommand(t *testing.T) {
 		t.Errorf("help: %d %q %q", code, out, errout)
 	}
 	for _, word := range []string{c.ID, "guest", p.ID[:12], "cli"} { // id, name, beginning and name of the pod
-		if out, errout, code := unicri(t, n, "", "debug", word, "regs"); code != 0 || !strings.Contains(out, "debug_outer+0x") {
+		if out, errout, code := unicri(t, n, "", "debug", word, "regs"); code != 0 || !strings.Contains(out, "guest_main+0x") {
 			t.Errorf("regs of %s: %d %q %q", word, code, out, errout)
 		}
 	}

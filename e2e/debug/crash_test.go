@@ -49,7 +49,7 @@ func TestCrashCore(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := readCore(t, data)
-		if got := f.memory(symbol(t, kernel, "debug_counter"), 8); got == nil || binary.LittleEndian.Uint64(got) != 3 || f.signal != 11 {
+		if got := f.memory(symbol(t, kernel, "debug_counter"), 8); got == nil || binary.LittleEndian.Uint64(got) != 60 || f.signal != 11 {
 			t.Errorf("%s: counter %v signal %d", b, got, f.signal)
 		}
 		if at := symbol(t, kernel, "guest_main"); f.pc < at || f.pc > at+0x200 {
@@ -61,10 +61,17 @@ func TestCrashCore(t *testing.T) {
 			t.Errorf("%s: goes with the container: %v", b, err)
 		}
 	}
+}
+
+// TestWatcherStepsAside takes the watcher's place and gives it back.
+func TestWatcherStepsAside(t *testing.T) {
+	h.NeedUnicrid(t)
+	n := h.NewNode(t, h.NodeOptions{Config: crashConfig})
+	n.Pull(t, h.GuestRef("debug.spt"))
 	// A debugger takes the watcher's place and gives it back; a killed daemon changes nothing.
 	p, c := runIn(t, n, "aside", "cores", "debug.spt")
 	c.WaitLog(t, "counted to 50", 20*time.Second)
-	if r, err := execSync(n, c, "unicri:regs"); err != nil || r.ExitCode != 0 || !strings.Contains(string(r.Stdout), "debug_outer") {
+	if r, err := execSync(n, c, "unicri:regs"); err != nil || r.ExitCode != 0 || !strings.Contains(string(r.Stdout), "guest_main") {
 		t.Fatalf("regs: %v %v", r, err)
 	}
 	g := connect(t, "spdy", c)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For debuggers: counts in a global, deep in three functions with frame pointers, and sleeps 20 ms
- * between. "stop" as argument: it counts to 3, then reads from nowhere.
+ * between. "stop" as argument: it counts to 60, then reads from nowhere.
  */
 #include "e2e/unikernels/guest.h"
 
@@ -36,7 +36,7 @@ int guest_main(const char *cmdline)
     say("debug: counting");
     for (;;) {
         (void)debug_outer(1);
-        if (debug_counter == 3 && strcmp(cmdline, "stop") == 0)
+        if (debug_counter == 60 && strcmp(cmdline, "stop") == 0)
             (void)*(volatile const char *)UINT64_C(0x700000000000);
         if (debug_counter % 50 == 0)
             say("debug: counted to %u", (unsigned)debug_counter);

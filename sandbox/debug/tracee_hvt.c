@@ -12,11 +12,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/strbuf.h"
 #include "sandbox/debug/tracee.h"
@@ -24,7 +26,9 @@
 #define LINE_MAX_BYTES 512
 #define RED_ZONE       128
 #define SCRATCH        1024 /* bytes below the tender's stack for an argument */
-#define STEPS_MAX      16   /* signals that may come between */
+#define VCPU_TRIES     1500
+#define VCPU_PAUSE_NS  2000000
+#define STEPS_MAX      16 /* signals that may come between */
 
 /* ------------------------------------------------------------- with rights */
 
@@ -135,9 +139,20 @@ static int find_gate(struct tracee *t, struct err *err)
     return err_set(err, ERR_STATE, "the VMM has no place to ask its processor from");
 }
 
+/* A tender that has just been started makes its processor last: a moment is waited for that. */
+static int wait_vcpu(struct tracee *t, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = VCPU_PAUSE_NS};
+    int tries = 0, rc;
+
+    while ((rc = find_vcpu(t, err)) < 0 && tries++ < VCPU_TRIES && kill(t->pid, 0) == 0)
+        (void)nanosleep(&pause, NULL);
+    return rc;
+}
+
 int hvt_find(struct tracee *t, struct err *err)
 {
-    return find_vcpu(t, err) < 0 || find_memory(t, err) < 0 || find_gate(t, err) < 0 ? -1 : 0;
+    return wait_vcpu(t, err) < 0 || find_memory(t, err) < 0 || find_gate(t, err) < 0 ? -1 : 0;
 }
 
 /* ----------------------------------------------------------------- stopped */
