@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * oci_devices - devices of config.json and the rules of the device cgroup. A directory stands for
- * all devices in it. A privileged container sees all of the node's.
+ * all devices in it. A privileged container sees all of the node's. With users of its own a
+ * container has the node's device mounted, since nobody may make one there: oci_mounts.c does it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -104,6 +105,7 @@ int oci_devices(const struct oci_input *in, json_t *devices, json_t *rules, stru
 {
     json_t *all = json_object();
     autojson *ignored = json_array(); /* everything is allowed already */
+    autojson *mounted = json_array();
 
     json_put(all, "allow", in->spec->privileged ? json_true() : json_false());
     json_put_string(all, "access", "rwm");
@@ -111,7 +113,7 @@ int oci_devices(const struct oci_input *in, json_t *devices, json_t *rules, stru
     if (in->spec->privileged)
         add_directory("/dev", "/dev", 0, &(struct found){devices, ignored, "rwm"});
     for (size_t i = 0; i < in->spec->n_devices; i++)
-        if (add_requested(&in->spec->devices[i], devices, rules, err) < 0)
+        if (add_requested(&in->spec->devices[i], *in->userns ? mounted : devices, rules, err) < 0)
             return -1;
     return 0;
 }

@@ -5,6 +5,7 @@
  * and one at /dev brings what lies below it along.
  */
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fs.h"
@@ -188,6 +189,24 @@ void oci_mounts_sort(const json_t *list, json_t *out)
         }
 }
 
+/* An OCI runtime knows no source of a device: where it cannot make one it takes the node's of the
+ * same name, which need not be the one that is asked for. */
+static int add_devices(const struct oci_input *in, json_t *out, struct err *err)
+{
+    for (size_t i = 0; *in->userns && i < in->spec->n_devices; i++) {
+        const struct device_spec *d = &in->spec->devices[i];
+        char real[PATH_MAX];
+
+        if (!realpath(d->host_path, real))
+            return err_sys(err, "device '%s'", d->host_path);
+        if (!str_is_utf8(real, strlen(real)))
+            return err_set(err, ERR_INVALID, "device '%s': its path is not UTF-8", d->host_path);
+        (void)json_array_append_new(
+            out, mount_json("bind", real, d->container_path, "rbind,rprivate,rw,nosuid,noexec"));
+    }
+    return 0;
+}
+
 int oci_mounts(const struct oci_input *in, json_t **ret, bool *ret_shared, bool *ret_slave,
                struct err *err)
 {
@@ -205,6 +224,8 @@ int oci_mounts(const struct oci_input *in, json_t **ret, bool *ret_shared, bool 
         *ret_shared = *ret_shared || m->propagation == MOUNT_BIDIRECTIONAL;
         *ret_slave = *ret_slave || m->propagation == MOUNT_HOST_TO_CONTAINER;
     }
+    if (add_devices(in, list, err) < 0)
+        return -1;
     oci_mounts_sort(list, out);
     *ret = TAKE_PTR(out);
     return 0;

@@ -332,6 +332,28 @@ func TestUserNamespaceContainer(t *testing.T) {
 			t.Errorf("got %q, stderr %q", got, c.Out(t, "stderr"))
 		}
 	})
+	t.Run("devices, masked paths, propagation", func(t *testing.T) {
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(os.MkdirAll(n.Dir+"/devs", 0o755))
+		dev := n.Dir + "/devs/zero"
+		must(syscall.Mknod(dev, syscall.S_IFCHR|0o666, 1<<8|5))
+		must(os.Chmod(dev, 0o666))
+		c := p.Sh(t, "devices", "head -c 3 /dev/mine | wc -c; ls /opt/d; head -c 2 /opt/d/zero | wc -c; echo x > /dev/null && echo null; cat /etc/passwd | wc -c; touch /tmp/x || echo ro; touch /v/x || echo rro; readlink /proc/self/ns/ipc", ctrUserns,
+			func(c *cri.ContainerConfig) {
+				c.Devices = []*cri.Device{{ContainerPath: "/dev/mine", HostPath: dev, Permissions: "rw"}, {ContainerPath: "/opt/d", HostPath: n.Dir + "/devs", Permissions: "r"}}
+				c.Linux.SecurityContext.MaskedPaths, c.Linux.SecurityContext.ReadonlyPaths = []string{"/etc/passwd"}, []string{"/tmp"}
+				c.Mounts = []*cri.Mount{{ContainerPath: "/v", HostPath: dir, Readonly: true, RecursiveReadOnly: true, UidMappings: idmap(), GidMappings: idmap()}}
+			})
+		c.Wait(t, 20e9)
+		if got := strings.Join(strings.Fields(c.Out(t, "stdout")), " "); !strings.HasPrefix(got, "3 zero 2 null 0 ro rro ipc:[") {
+			t.Errorf("got %q, stderr %q", got, c.Out(t, "stderr"))
+		}
+	})
 	t.Run("exec, user, second container", func(t *testing.T) {
 		c := p.Sh(t, "one", "exec sleep 1000", ctrUserns, func(c *cri.ContainerConfig) { c.Linux.SecurityContext.RunAsUser.Value = 33 })
 		d := p.Sh(t, "two", "exec sleep 1000", ctrUserns)

@@ -403,8 +403,16 @@ static void user_namespace(void **state)
     struct id_map *maps = xcalloc(1, sizeof(*maps));
 
     g->in.userns = "/run/u";
+    g->spec->devices = xcalloc(1, sizeof(*g->spec->devices));
+    g->spec->devices[g->spec->n_devices++] =
+        (struct device_spec){xstrdup("/dev/mine"), xstrdup("/dev/zero"), xstrdup("r")};
     {
         autojson *o = build(g);
+
+        assert_string_equal(json_string_value(get(mount_at(o, "/dev/mine"), "source")),
+                            "/dev/zero");
+        assert_int_equal(json_array_size(get(o, "linux.devices")), 0);
+        assert_string_equal(json_string_value(get(o, "linux.resources.devices.1.access")), "r");
 
         assert_string_equal(ns_path(o, "user"), "/run/u");
         assert_string_equal(json_string_value(get(mount_at(o, "/sys"), "type")), "sysfs");
