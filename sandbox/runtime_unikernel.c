@@ -443,7 +443,8 @@ static bool stop(struct container *c, deadline_t deadline, struct err *err)
 {
     const struct vmm_driver *driver = guest_driver(c);
 
-    if (driver && driver->stop == VMM_STOP_KILL) {
+    if (driver && (driver->stop == VMM_STOP_KILL ||
+                   (driver->stop == VMM_STOP_CONTROL && vmm_family_is_deaf(c->guest_family)))) {
         cgroup_kill_now(&c->engine->cgroups, c->cgroup);
         return true;
     }

@@ -47,7 +47,7 @@ const struct option vmm_options[] = {
     {"vmm.firecracker_program", OPTION_STRING, AT(firecracker_program), "", 0, 0,
      "program of the driver firecracker; empty: firecracker where programs usually are"},
     {"vmm.qemu_program", OPTION_STRING, AT(qemu_program), "", 0, 0,
-     "program of the driver qemu; empty: qemu-system-x86_64 in PATH"},
+     "program of the driver qemu; empty: qemu-system-x86_64 where programs usually are"},
     {"vmm.qemu_machine", OPTION_STRING, AT(qemu_machine), "auto", 0, 0,
      "\"q35\" or \"microvm\"; \"auto\": q35"},
     {"vmm.qemu_accel", OPTION_STRING, AT(qemu_accel), "auto", 0, 0,

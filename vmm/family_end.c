@@ -19,6 +19,13 @@ struct family_port family_debug_port(const char *name)
                                              : (struct family_port){DEBUG_PORT, DEBUG_BYTES};
 }
 
+bool vmm_family_is_deaf(const char *name)
+{
+    const struct family *family = family_row(name);
+
+    return family && family->deaf;
+}
+
 static void verdict(struct vmm_verdict *ret, int exit_code, const char *reason, const char *message)
 {
     *ret = (struct vmm_verdict){exit_code, reason, message};

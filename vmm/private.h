@@ -70,6 +70,7 @@ struct family {
     const struct family_told *told; /* what the values mean that it writes there; ends with reason
                                        NULL. NULL: its exit status */
     bool ends_by_reset;             /* it knows no other end */
+    bool deaf;                      /* it knows no power button: a wait for it is in vain */
     const char *silent;             /* why an end without a status says nothing; NULL: success */
     /** Append to *ret (a strv) what the guest is given. Errors: INVALID naming the argument. NULL:
      * no driver can run it. */

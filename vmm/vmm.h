@@ -104,6 +104,9 @@ int guest_probe_kernel(struct guest *guest, int kernel_fd, struct err *err) MUST
 /** vmm_guest_family() - the family by whose rules the guest is run: what the image declares, else
  * by its kernel. Static; for vmm_ending, and to be kept for it over a restart. */
 const char *vmm_guest_family(const struct guest *guest);
+/** vmm_family_is_deaf() - whether guests of the family, on a machine, do not know the power button:
+ * to ask them to shut down is in vain. */
+bool vmm_family_is_deaf(const char *family);
 
 /* ---------------------------------------------------------- a plan */
 

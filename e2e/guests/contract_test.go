@@ -155,7 +155,7 @@ func script(t *testing.T, text string) string {
 // TestContract is what every driver promises, whichever monitor is behind it.
 func TestContract(t *testing.T) {
 	h.NeedUnicrid(t)
-	set := map[string]string{"vmm.ready_timeout": "2"}
+	set := map[string]string{"vmm.ready_timeout": "4"}
 	for _, d := range drivers {
 		if program, why := d.find(); why == "" && d.option != "" {
 			set[d.option] = strconv.Quote(program)
@@ -274,7 +274,7 @@ func contract(t *testing.T, n *h.Node, d driver) {
 				if err := n.RT.StartContainer(h.Ctx, c.ID); err == nil || !strings.Contains(err.Error(), words) || !strings.Contains(err.Error(), d.name) {
 					t.Errorf("%s: %v", role, err)
 				}
-				if took := time.Since(start); took > h.Slow(8*time.Second) {
+				if took := time.Since(start); took > h.Slow(12*time.Second) {
 					t.Errorf("%s: took %v", role, took)
 				}
 				if s := c.Status(t); s.State != cri.ContainerState_CONTAINER_EXITED || s.Reason != "StartError" {

@@ -229,11 +229,22 @@ func TestQemuLinux(t *testing.T) {
 	n.ExpectCensus(t, before, true)
 }
 
+// unikraftImage is the guest of roles under a family that knows no power button.
+func unikraftImage(t *testing.T) *h.Image {
+	kernel, err := os.ReadFile(h.Guest("roles.pvh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.Unikernel(kernel, "qemu", nil, map[string]string{"com.urunc.unikernel.unikernelType": "unikraft"})
+}
+
 // TestQemuEnds: how a guest of a machine ended is told apart, on both machines.
 func TestQemuEnds(t *testing.T) {
 	h.NeedUnicrid(t)
 	needQemu(t)
-	n := qemuNode(t, nil)
+	n := qemuNode(t, func(r *h.Registry) error { return r.Push("guest/unikraft", "1", unikraftImage(t)) })
+	deaf := h.RegistryAddr + "/guest/unikraft:1"
+	n.Pull(t, deaf)
 	before := n.Census()
 	for _, e := range []struct {
 		machine, what, reason string
@@ -267,6 +278,23 @@ func TestQemuEnds(t *testing.T) {
 			p.Remove(t)
 		})
 	}
+	t.Run("no wait for a guest without a power button", func(t *testing.T) {
+		p, err := n.TryRunPod("deaf", "q35")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := p.Run(t, "guest", deaf, nil, args("word"))
+		c.WaitLog(t, "Hello from a unikernel", 30*time.Second)
+		begin := time.Now()
+		if err := n.RT.StopContainer(h.Ctx, c.ID, 60); err != nil {
+			t.Fatal(err)
+		}
+		if s := c.Status(t); s.ExitCode != 137 || time.Since(begin) > 20*time.Second {
+			t.Errorf("%v after %v", s, time.Since(begin))
+		}
+		p.Stop(t)
+		p.Remove(t)
+	})
 	t.Run("killed", func(t *testing.T) {
 		p, err := n.TryRunPod("killed", "q35")
 		if err != nil {
