@@ -18,6 +18,7 @@
 #define OUTPUT_MAX_BYTES   (64 * 1024)
 #define LOG_MAX_BYTES      (16 * 1024 * 1024)
 #define THAW_TIMEOUT       (10 * NSEC_PER_SEC)
+#define END_LOOK           (200 * NSEC_PER_MSEC)
 #define RUNTIME_LOG        "runtime.log"
 
 /* The first (or last) line that begins with "Error", or contains it after CRIU's time; without
@@ -142,6 +143,12 @@ static int explain(const struct checkpoint *k, const char *how, struct err *err)
                    line && *line ? line : "it says nothing more");
 }
 
+/* Killed, frozen or not: nothing is left to be dumped, whatever the runtime waits for. */
+static bool has_ended(const struct checkpoint *k)
+{
+    return container_state(k->c) == CONTAINER_EXITED;
+}
+
 /* The one line that tells how the runtime ended; an end of file means that nothing was run. */
 static int guard_wait(const struct checkpoint *k, const struct guard *g, struct err *err)
 {
@@ -150,11 +157,15 @@ static int guard_wait(const struct checkpoint *k, const struct guard *g, struct 
 
     while (n < sizeof(text) - 1 && !strchr(text, '\n')) {
         struct pollfd p = {.fd = g->told, .events = POLLIN};
-        int ready = poll(&p, 1, deadline_poll_ms(k->deadline));
+        int ready = poll(&p, 1, deadline_poll_ms(deadline_min(k->deadline, deadline_in(END_LOOK))));
         ssize_t got;
 
-        if (ready == 0)
+        if (ready == 0 && deadline_passed(k->deadline))
             return err_set(err, ERR_DEADLINE, "the runtime's checkpoint was not done in time");
+        if (ready == 0 && has_ended(k))
+            return err_set(err, ERR_STATE, "the container has ended");
+        if (ready == 0)
+            continue;
         got = ready < 0 ? -1 : read(g->told, text + n, sizeof(text) - 1 - n);
         if (got < 0 && errno == EINTR)
             continue;
@@ -170,13 +181,13 @@ static int guard_wait(const struct checkpoint *k, const struct guard *g, struct 
  * its work is done here. */
 static void guard_end(const struct checkpoint *k, struct guard *g)
 {
+    const bool hurry = deadline_passed(k->deadline) || has_ended(k);
     struct child_status status;
     struct err ignored = ERR_INIT;
 
     g->hold = close_fd(g->hold);
     if (g->child.pid &&
-        child_wait(&g->child, deadline_passed(k->deadline) ? 0 : deadline_in(THAW_TIMEOUT), &status,
-                   &ignored) < 0) {
+        child_wait(&g->child, hurry ? 0 : deadline_in(THAW_TIMEOUT), &status, &ignored) < 0) {
         child_kill_group(&g->child);
         (void)(child_wait(&g->child, deadline_in(THAW_TIMEOUT), &status, &ignored) < 0);
     }
