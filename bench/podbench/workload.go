@@ -96,7 +96,7 @@ func images(top string) (string, error) {
 	if err := r.Push("pause", "1", h.NewImage(h.ImageConfig{Entrypoint: []string{"/pause"}}, h.GzipLayer(h.Reg("pause", 0o755, b)))); err != nil {
 		return "", err
 	}
-	if *only != "containerd" {
+	if *only != "containerd" || *unikernels {
 		if err := guests(r); err != nil {
 			return "", err
 		}
@@ -107,8 +107,12 @@ func images(top string) (string, error) {
 // guests pushes the idle guest as each kind of kernel; the tag is the kind. What it says of itself is said in the places
 // that each server reads: labels, and a file in the image.
 func guests(r *h.Registry) error {
+	name := "idle"
+	if *urunc != "" {
+		name = "http" // it runs no guest without a network device of its name
+	}
 	for _, g := range []struct{ tag, file, hypervisor, family string }{
-		{"spt", "idle.spt", "spt", "mirage"}, {"hvt", "idle.hvt", "hvt", "mirage"}, {"pvh", "roles.pvh", "qemu", "generic"}} {
+		{"spt", name + ".spt", "spt", "mirage"}, {"hvt", name + ".hvt", "hvt", "mirage"}, {"pvh", "roles.pvh", "qemu", "generic"}} {
 		if g.tag != "spt" && !*unikernels {
 			continue
 		}

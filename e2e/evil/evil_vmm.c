@@ -87,6 +87,10 @@ int main(int argc, char **argv)
         printf("QEMU emulator version 9.9.9\n");
         return 0;
     }
+    if (argc == 3 && strcmp(argv[1], "-L") == 0) {
+        printf("/usr/share/qemu\n");
+        return 0;
+    }
     if (qmp)
         pretend_qmp((int)strtol(qmp, NULL, 10));
     if (!from)
