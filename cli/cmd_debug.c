@@ -45,6 +45,8 @@ static const char manual[] =
     "  core      The guest as a core file on stdout; it stands still until all is read:\n"
     "                unicri debug POD core > core; gdb KERNEL core\n"
     "\n"
+    "regs, gdb and core are for guests of the built-in tender; console and pcap for all.\n"
+    "\n"
     "The same without this program:\n"
     "  kubectl exec [-i] POD [-c CONTAINER] -- unicri:COMMAND [ARG...]\n"
     "  crictl exec [-i] CONTAINER unicri:COMMAND [ARG...]\n"
@@ -54,6 +56,7 @@ static const char manual[] =
     "  [handlers.auto]\n"
     "  kind = \"auto\"\n"
     "  debug = true        # or a list: debug = [\"console\", \"regs\"]\n"
+    "  crash_cores = 2     # keep core files of the last two guests that crashed\n"
     "Who may exec into a pod may then read, and with gdb change, all of its guest's memory.\n"
     "\n"
     "Exit status: that of the command; 1 when it failed, 2 for a wrong word.\n";
