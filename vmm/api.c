@@ -231,8 +231,8 @@ static int take_answer(const struct api *api, const char *path, const char *body
     return 0;
 }
 
-int api_call(const struct api *api, const char *method, const char *path, const char *body,
-             json_t **ret, struct err *err)
+int api_call(struct api *api, const char *method, const char *path, const char *body, json_t **ret,
+             struct err *err)
 {
     autofree char *buf = xcalloc(1, API_HEAD_MAX_BYTES + API_BODY_MAX_BYTES);
     autostrbuf request = STRBUF_INIT;
@@ -244,7 +244,9 @@ int api_call(const struct api *api, const char *method, const char *path, const 
         strbuf_addf(&request, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
                     strlen(body));
     strbuf_addf(&request, "\r\n%s", body ? body : "");
+    api->status = 0;
     if (send_all(api, request.s, request.len, err) < 0 || receive_answer(api, buf, &head, err) < 0)
         return -1;
+    api->status = head.status;
     return take_answer(api, path, buf + head.head_len, &head, ret, err);
 }

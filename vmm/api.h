@@ -33,6 +33,7 @@ struct api {
     int fd;          /* borrowed, connected */
     const char *vmm; /* "Firecracker", for errors */
     deadline_t deadline;
+    int status; /* of the last answer; 0: there was none */
 };
 /**
  * api_call() - one request.
@@ -41,7 +42,7 @@ struct api {
  * Errors: DEADLINE, UNAVAILABLE with the VMM's words for a status of 4xx or 5xx or when it hangs
  * up, CORRUPT.
  */
-int api_call(const struct api *api, const char *method, const char *path, const char *body,
-             json_t **ret, struct err *err) MUST_CHECK;
+int api_call(struct api *api, const char *method, const char *path, const char *body, json_t **ret,
+             struct err *err) MUST_CHECK;
 
 #endif

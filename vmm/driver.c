@@ -19,9 +19,11 @@
 
 /* In the order in which "auto" tries them. */
 static const struct vmm_driver *const drivers[] = {
-    &vmm_tender_spt, &vmm_tender_hvt, &vmm_qemu, &vmm_solo5_spt, &vmm_solo5_hvt, &vmm_firecracker};
-static const char *const names[] = {"tender-spt", "tender-hvt",  "qemu", "solo5-spt",
-                                    "solo5-hvt",  "firecracker", NULL};
+    &vmm_tender_spt,  &vmm_tender_hvt,      &vmm_qemu, &vmm_solo5_spt, &vmm_solo5_hvt,
+    &vmm_firecracker, &vmm_cloud_hypervisor};
+static const char *const names[] = {"tender-spt",       "tender-hvt", "qemu",
+                                    "solo5-spt",        "solo5-hvt",  "firecracker",
+                                    "cloud-hypervisor", NULL};
 _Static_assert(ARRAY_SIZE(names) == ARRAY_SIZE(drivers) + 1, "a name for each driver");
 
 #define AT(member) offsetof(struct vmm_config, member)
@@ -46,6 +48,8 @@ const struct option vmm_options[] = {
      "program of the driver solo5-hvt; empty: solo5-hvt where programs usually are"},
     {"vmm.firecracker_program", OPTION_STRING, AT(firecracker_program), "", 0, 0,
      "program of the driver firecracker; empty: firecracker where programs usually are"},
+    {"vmm.cloud_hypervisor_program", OPTION_STRING, AT(cloud_hypervisor_program), "", 0, 0,
+     "program of the driver cloud-hypervisor; empty: cloud-hypervisor where programs usually are"},
     {"vmm.qemu_program", OPTION_STRING, AT(qemu_program), "", 0, 0,
      "program of the driver qemu; empty: qemu-system-x86_64 where programs usually are"},
     {"vmm.qemu_machine", OPTION_STRING, AT(qemu_machine), "auto", 0, 0,

@@ -220,7 +220,7 @@ static int plan(const struct vmm_handler *handler, const struct vmm_spec *spec,
 
 static int ready(int fd, deadline_t deadline, struct err *err)
 {
-    const struct api api = {.fd = fd, .vmm = "Firecracker", .deadline = deadline};
+    struct api api = {.fd = fd, .vmm = "Firecracker", .deadline = deadline};
 
     for (;;) {
         autojson *info = NULL;
@@ -241,7 +241,7 @@ static int ready(int fd, deadline_t deadline, struct err *err)
 
 static int shut_down(int fd, deadline_t deadline, struct err *err)
 {
-    const struct api api = {.fd = fd, .vmm = "Firecracker", .deadline = deadline};
+    struct api api = {.fd = fd, .vmm = "Firecracker", .deadline = deadline};
 
     return api_call(&api, "PUT", "/actions", "{\"action_type\":\"SendCtrlAltDel\"}", NULL, err);
 }

@@ -41,6 +41,7 @@ extern const struct vmm_driver vmm_qemu;
 extern const struct vmm_driver vmm_solo5_spt;
 extern const struct vmm_driver vmm_solo5_hvt;
 extern const struct vmm_driver vmm_firecracker;
+extern const struct vmm_driver vmm_cloud_hypervisor;
 
 /* ---- qemu.c */
 

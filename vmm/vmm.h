@@ -337,6 +337,7 @@ struct vmm_config {
     nsec_t ready_timeout; /* from a VMM's start until its API says that the guest runs */
     char *solo5_spt_program, *solo5_hvt_program; /* "" = solo5-spt, solo5-hvt in PATH */
     char *firecracker_program;                   /* "" = firecracker in PATH */
+    char *cloud_hypervisor_program;              /* "" = cloud-hypervisor in PATH */
     char *qemu_program;                          /* "" = qemu-system-ARCH in PATH */
     char *qemu_machine;                          /* "q35" or "microvm"; "auto": q35 */
     char *qemu_accel;                            /* "auto", "kvm" or "tcg" */

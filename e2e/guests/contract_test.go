@@ -89,6 +89,8 @@ var drivers = []driver{
 		guest: solo5("spt"), crash: "GuestCrashed", root: externalRoot, disk: sector, net: true},
 	{name: "firecracker", option: "vmm.firecracker_program", find: fake("fake-firecracker"), old: "Firecracker v1.5.1",
 		guest: fakeGuest, api: true, crash: "GuestCrashed", root: []string{"kernel", "initrd", "disk0", "dev", "run", "config.json"}},
+	{name: "cloud-hypervisor", option: "vmm.cloud_hypervisor_program", find: fake("fake-cloud-hypervisor"), old: "cloud-hypervisor v50.0.0",
+		guest: fakeGuest, api: true, root: []string{"kernel", "initrd", "disk0", "dev"}},
 	{name: "solo5-hvt", option: "vmm.solo5_hvt_program", find: installed("solo5-hvt", true), old: "solo5-hvt tender, version v0.6.9",
 		guest: solo5("hvt"), root: externalRoot, disk: sector, net: true},
 	{name: "qemu", option: "vmm.qemu_program", find: installed("qemu-system-x86_64", false), old: "QEMU emulator version 6.2.0",

@@ -174,7 +174,7 @@ func checkJail(t *testing.T, j *jail, root ...string) {
 	}
 	for fd, target := range j.fds {
 		ok := false
-		for _, prefix := range []string{"pipe:", "socket:", "anon_inode:", "/dev/null", "/dev/net/tun", "/dev/kvm", "/memfd:", "/unikernel/", "/kernel"} {
+		for _, prefix := range []string{"pipe:", "socket:", "anon_inode:", "/dev/null", "/dev/net/tun", "/dev/kvm", "/dev/urandom", "/memfd:", "/unikernel/", "/kernel"} {
 			ok = ok || strings.HasPrefix(target, prefix)
 		}
 		// Files of the image are reached by descriptor only; they must be regular files and read-only or private.
