@@ -55,7 +55,7 @@ static int accepts(const struct vmm_handler *handler, const struct guest *guest,
         return err_set(err, ERR_UNSUPPORTED, "image: declares hypervisor '%s'", guest->hypervisor);
     if (kernel_fits(guest, KERNELS, "Firecracker", err) < 0)
         return -1;
-    return family_find(guest->family, err) ? 0 : -1;
+    return family_fits(guest, err);
 }
 
 /* ---------------------------------------------------------------- the configuration */

@@ -46,6 +46,10 @@ func TestPackagingMachines(t *testing.T) {
 			if err := r.Push("pack/toro", "1", toro); err != nil {
 				return err
 			}
+			rumprun := h.NewImage(h.ImageConfig{Labels: keys("binary", "/k", "unikernelType", "rumprun")}, h.GzipLayer(h.Reg("k", 0o644, pvh)))
+			if err := r.Push("pack/conflict", "1", rumprun); err != nil {
+				return err
+			}
 			return kraft(r, "pack/kraft", pvh, h.ImageConfig{Cmd: []string{"a", "b c"}, Env: []string{"K=v w"}}, false, nil)
 		}})
 	run := func(t *testing.T, name, handler, image string, annotations map[string]string, command []string, opts ...h.CtrOpt) (*h.Pod, *h.Ctr) {
@@ -65,6 +69,17 @@ func TestPackagingMachines(t *testing.T) {
 		c.WaitLog(t, "memory:", 60*time.Second)
 		if out := c.Out(t, "stdout"); !strings.Contains(out, "command line: unikraft netdev.ip="+p.IP(t)+"/") || !strings.Contains(out, "env.vars=[ 'K=v w' ] -- a 'b c'\n") {
 			t.Error(out)
+		}
+		end(t, p)
+	})
+	t.Run("a kernel that its type does not come as", func(t *testing.T) {
+		n.Pull(t, h.RegistryAddr+"/pack/conflict:1")
+		p, err := n.TryRunPod("machine-conflict", "q35")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.TryCreate("guest", h.RegistryAddr+"/pack/conflict:1", nil); err == nil || !strings.Contains(err.Error(), "declares type 'rumprun', but its kernel '/k' is a PVH kernel") {
+			t.Error(err)
 		}
 		end(t, p)
 	})
