@@ -129,6 +129,14 @@ static int plan_machine(struct making *m, struct err *err)
     return 0;
 }
 
+/* Others have the processor's, and complain of a device that they have no driver for. */
+static bool wants_rng(const struct guest *guest)
+{
+    const char *family = vmm_guest_family(guest);
+
+    return str_eq(family, "linux") || str_eq(family, "osv") || str_eq(family, "nanos");
+}
+
 static void plan_frame(struct making *m)
 {
     static const char *const fixed[] = {
@@ -153,6 +161,8 @@ static void plan_frame(struct making *m)
     /* Where a guest says how it ends. */
     arg2(m, "-device", xasprintf("isa-debug-exit,iobase=0x%x,iosize=%u", port.base, port.bytes));
     arg2(m, "-device", xstrdup("pvpanic"));
+    if (!wants_rng(m->spec->guest))
+        return;
     arg2(m, "-object", xstrdup("rng-builtin,id=rng"));
     virtio(m, "rng", xstrdup(",rng=rng"));
 }

@@ -133,6 +133,7 @@ static void with_net_and_disks(void **state)
     assert_non_null(strstr(option(&p, "-blockdev", 0), "driver=raw,node-name=disk0,read-only=off"));
     assert_non_null(strstr(option(&p, "-blockdev", 1), "driver=raw,node-name=disk1,read-only=on"));
     assert_true(has_device(&p, "isa-debug-exit,iobase=0x501,iosize=2"));
+    assert_string_equal(option(&p, "-object", 0), "");
     assert_int_equal(p.n_fds, 4);
     assert_true(p.fds[0].from == 12 && p.fds[0].to == 3 && p.fds[1].from == 11);
     assert_int_equal(entry(&p, "/kernel")->kind, VMM_BIND_RO);
@@ -169,6 +170,7 @@ static void microvm(void **state)
     (void)state;
     assert_ok(plan(&spec, &p), err);
     assert_non_null(strstr(option(&p, "-machine", 0), "microvm,"));
+    assert_true(has_device(&p, "virtio-rng-device,rng=rng"));
     assert_true(
         has_device(&p, "virtio-net-device,netdev=net0,mac=02:00:00:00:00:07,host_mtu=1450"));
     /* Before `--`: the first device in the last place. */
