@@ -172,6 +172,19 @@ func TestFullDisk(t *testing.T) {
 			t.Fatalf("pod start on a full disk: %v", err)
 		}
 	}
+	// What only reads goes on; what must write down first says why it cannot, or has found room.
+	if s, err := n.RT.ContainerStats(h.Ctx, c.ID); err != nil || s.Cpu == nil {
+		t.Errorf("statistics on a full disk: %v, %v", s, err)
+	}
+	if _, err := n.RT.PodSandboxStats(h.Ctx, p.ID); err != nil {
+		t.Errorf("pod statistics on a full disk: %v", err)
+	}
+	if l, err := n.RT.ListPodSandboxMetrics(h.Ctx); err != nil || len(l) != 1 {
+		t.Errorf("metrics on a full disk: %v, %v", l, err)
+	}
+	if _, err := n.Raw.UpdateContainerResources(h.Ctx, &cri.UpdateContainerResourcesRequest{ContainerId: c.ID, Linux: &cri.LinuxContainerResources{CpuShares: 77}}); err != nil && status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("an update on a full disk: %v", err)
+	}
 	if err := n.RT.StopContainer(h.Ctx, c.ID, 0); err != nil {
 		t.Errorf("stop on a full disk: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 	h "unicri.dev/e2e/harness"
 )
 
@@ -69,6 +70,45 @@ func TestPlugins(t *testing.T) {
 			}
 			n.ExpectCensus(t, before, true)
 		})
+	}
+}
+
+// TestPluginHangsBesideQuestions: a pod that waits for its plugin keeps nobody else waiting.
+func TestPluginHangsBesideQuestions(t *testing.T) {
+	h.NeedUnicrid(t)
+	n := pluginNode(t, `test "${CNI_ARGS#*slow}" = "$CNI_ARGS" && real; sleep 1000`, "real")
+	n.Pull(t, h.BusyboxRef)
+	p := n.RunPod(t, "quick")
+	c := p.Sh(t, "c", "sleep 1000")
+	done := make(chan error, 1)
+	go func() {
+		_, err := n.TryRunPod("slow", "")
+		done <- err
+	}()
+	time.Sleep(300 * time.Millisecond) // its plugin hangs now, for two seconds in all
+	began := time.Now()
+	if s, err := n.RT.ContainerStats(h.Ctx, c.ID); err != nil || s.Cpu == nil {
+		t.Errorf("%v, %v", s, err)
+	}
+	if l, err := n.RT.ListPodSandboxStats(h.Ctx, nil); err != nil || len(l) != 1 {
+		t.Errorf("%v, %v", l, err)
+	}
+	if l, err := n.RT.ListPodSandboxMetrics(h.Ctx); err != nil || len(l) != 1 {
+		t.Errorf("%v, %v", l, err)
+	}
+	if s, err := n.Raw.StreamContainers(h.Ctx, &cri.StreamContainersRequest{}); err != nil {
+		t.Error(err)
+	} else if _, err := s.Recv(); err != nil {
+		t.Error(err)
+	}
+	if _, err := n.Raw.UpdateContainerResources(h.Ctx, &cri.UpdateContainerResourcesRequest{ContainerId: c.ID, Linux: &cri.LinuxContainerResources{CpuShares: 77}}); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > h.Slow(time.Second) {
+		t.Errorf("questions took %v beside a plugin that hangs", took)
+	}
+	if err := <-done; err == nil {
+		t.Error("the slow pod runs")
 	}
 }
 
