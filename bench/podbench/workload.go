@@ -96,7 +96,7 @@ func images(top string) (string, error) {
 	if err := r.Push("pause", "1", h.NewImage(h.ImageConfig{Entrypoint: []string{"/pause"}}, h.GzipLayer(h.Reg("pause", 0o755, b)))); err != nil {
 		return "", err
 	}
-	if *only != "containerd" || *unikernels {
+	if *lists == 0 && (*only != "containerd" || *unikernels) {
 		if err := guests(r); err != nil {
 			return "", err
 		}
