@@ -99,6 +99,7 @@ function(unicri_fuzz name)
     add_executable(${target} fuzz/fuzz_${name}.c ${PROJECT_SOURCE_DIR}/base/fuzz/replay.c)
   endif()
   target_link_libraries(${target} PRIVATE ${A_LINKS} unicri_flags unicri_sanitize)
+  target_compile_options(${target} PRIVATE -UNDEBUG) # what they assert is what they are for
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
   set(args ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${name})
   if(UNICRI_FUZZ)
