@@ -11,6 +11,7 @@
 #include "base/child.h"
 #include "base/fs.h"
 #include "base/strbuf.h"
+#include "sandbox/apparmor.h"
 #include "sandbox/cdi.h"
 #include "sandbox/handlers.h"
 #include "sandbox/oci_spec.h"
@@ -76,7 +77,7 @@ static int check(struct container *c, struct err *err)
         user_check(c->spec, c->image->config.user, err) < 0 ||
         container_env(c->spec, &c->image->config, &env, err) < 0 ||
         capability_names(c->spec, &caps, err) < 0 || selinux_check(&c->spec->selinux, err) < 0 ||
-        apparmor_profile(c->spec, &apparmor, err) < 0 || find_cdi(c, err) < 0)
+        apparmor_profile(&apparmor_node, c->spec, &apparmor, err) < 0 || find_cdi(c, err) < 0)
         return -1;
     return seccomp_profile(c->spec, caps, &seccomp, err);
 }
@@ -208,7 +209,7 @@ static int build_config(struct container *c, const struct user *user, const char
 
     if (make_env(c, &env, err) < 0 || capability_names(c->spec, &caps, err) < 0 ||
         capability_ambient(c->spec, &ambient, err) < 0 ||
-        apparmor_profile(c->spec, &apparmor, err) < 0 ||
+        apparmor_profile(&apparmor_node, c->spec, &apparmor, err) < 0 ||
         seccomp_profile(c->spec, caps, &seccomp, err) < 0 || pid_namespace(c, &pidns, err) < 0 ||
         volume_sources(c, &volumes, err) < 0)
         return -1;

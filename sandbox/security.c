@@ -139,36 +139,6 @@ int capability_ambient(const struct container_spec *spec, char ***ret, struct er
     return 0;
 }
 
-/* ------------------------------------------------------------------ AppArmor */
-
-int apparmor_profile(const struct container_spec *spec, char **ret, struct err *err)
-{
-    const struct security_profile *p = &spec->apparmor;
-    bool host = access("/sys/kernel/security/apparmor", F_OK) == 0;
-
-    *ret = xstrdup("");
-    /* The runtime's default is what the host offers: without AppArmor that is nothing. */
-    if (!p->set || spec->privileged || p->type != PROFILE_LOCALHOST) {
-        if (p->set && p->type == PROFILE_UNCONFINED && host) {
-            free(*ret);
-            *ret = xstrdup("unconfined");
-        }
-        return 0;
-    }
-    free(*ret);
-    *ret = NULL;
-    if (!host)
-        return err_set(err, ERR_UNSUPPORTED,
-                       "AppArmor profile '%s' is asked for, but this node has no AppArmor",
-                       p->localhost_ref);
-    if (strlen(p->localhost_ref) > 255 || strpbrk(p->localhost_ref, " \t\n\r"))
-        return err_set(err, ERR_INVALID, "AppArmor profile '%s': not a name", p->localhost_ref);
-    *ret = xstrdup(str_has_prefix(p->localhost_ref, "localhost/")
-                       ? p->localhost_ref + strlen("localhost/")
-                       : p->localhost_ref);
-    return 0;
-}
-
 /* -------------------------------------------------------------------- seccomp */
 
 static int localhost_profile(const char *ref, json_t **ret, struct err *err)

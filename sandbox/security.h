@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * security - capabilities, seccomp, AppArmor and SELinux of an ordinary container, as members of
+ * security - capabilities, seccomp and SELinux of an ordinary container, as members of
  * its OCI configuration. Checks are apart from writing, so that CreateContainer can refuse before
  * anything is made.
  */
@@ -29,8 +29,6 @@ char *selinux_file_label(const struct selinux_option *selinux);
 /** selinux_relabel() - `path` and all below it, links aside; filesystems without labels keep none.
  * Errors: INVALID (a directory of the node itself), as the kernel's. */
 int selinux_relabel(const char *path, const char *label, struct err *err) MUST_CHECK;
-/** apparmor_profile() - *ret owned, "" none. Errors: UNSUPPORTED on a host without AppArmor. */
-int apparmor_profile(const struct container_spec *spec, char **ret, struct err *err) MUST_CHECK;
 /** seccomp_profile() - the OCI `linux.seccomp` object or NULL for unconfined; `caps` as resolved.
  * Errors: INVALID (Localhost file). */
 int seccomp_profile(const struct container_spec *spec, char *const *caps, json_t **ret,
