@@ -16,7 +16,6 @@
 #include "vmm/private.h"
 
 #define PROGRAM     "cloud-hypervisor"
-#define MIB         (UINT64_C(1) << 20)
 #define MEMORY_MIN  (16 * MIB)
 #define MEMORY_MAX  (UINT64_C(1) << 40)
 #define CPUS_MAX    64
@@ -69,21 +68,14 @@ static void arg2(struct vmm_plan *plan, const char *option, char *value)
 static int plan_machine(const struct vmm_config *config, const struct vmm_spec *spec,
                         struct vmm_plan *plan, struct err *err)
 {
-    uint64_t wanted = spec->memory_limit > 0 ? spec->memory_limit : config->default_memory;
-    uint64_t size = wanted / MIB * MIB;
-
-    if (size < MEMORY_MIN || size > MEMORY_MAX)
-        return err_set(err, ERR_INVALID,
-                       "memory limit of %llu bytes: Cloud Hypervisor takes %llu to %llu",
-                       (unsigned long long)wanted, (unsigned long long)MEMORY_MIN,
-                       (unsigned long long)MEMORY_MAX);
+    if (plan_memory(plan, config, spec, "Cloud Hypervisor", MEMORY_MIN, MEMORY_MAX, err) < 0)
+        return -1;
     if (spec->cpus > CPUS_MAX)
         return err_set(err, ERR_INVALID, "cpus: %u, Cloud Hypervisor is given at most %d",
                        spec->cpus, CPUS_MAX);
-    plan->guest_memory = size;
     plan->overhead = config->memory_overhead > OVERHEAD ? config->memory_overhead : OVERHEAD;
     arg2(plan, "--cpus", xasprintf("boot=%u", spec->cpus ? spec->cpus : 1));
-    arg2(plan, "--memory", xasprintf("size=%lluM", (unsigned long long)(size / MIB)));
+    arg2(plan, "--memory", xasprintf("size=%lluM", (unsigned long long)(plan->guest_memory / MIB)));
     return 0;
 }
 

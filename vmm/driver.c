@@ -237,6 +237,20 @@ char *vmm_driver_unavailable(struct vmm *vmm, const char *name)
 
 /* ---------------------------------------------------------------- planning */
 
+int plan_memory(struct vmm_plan *plan, const struct vmm_config *config, const struct vmm_spec *spec,
+                const char *who, uint64_t min, uint64_t max, struct err *err)
+{
+    uint64_t wanted = spec->memory_limit > 0 ? spec->memory_limit : config->default_memory;
+    uint64_t size = wanted / MIB * MIB;
+
+    if (size < min || size > max)
+        return err_set(err, ERR_INVALID, "memory limit of %llu bytes: %s takes %llu to %llu",
+                       (unsigned long long)wanted, who, (unsigned long long)min,
+                       (unsigned long long)max);
+    plan->guest_memory = size;
+    return 0;
+}
+
 int plan_fd(struct vmm_plan *plan, int from, int to, bool own, struct err *err)
 {
     if (plan->n_fds == VMM_FDS_MAX)

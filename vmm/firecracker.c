@@ -16,7 +16,6 @@
 #include "vmm/private.h"
 
 #define PROGRAM      "firecracker"
-#define MIB          (UINT64_C(1) << 20)
 #define MEMORY_MIN   (8 * MIB)
 #define MEMORY_MAX   (UINT64_C(1) << 40)
 #define CPUS_MAX     32
@@ -63,22 +62,17 @@ static int accepts(const struct vmm_handler *handler, const struct guest *guest,
 static int put_machine(const struct vmm_config *config, const struct vmm_spec *spec,
                        struct vmm_plan *plan, json_t *file, struct err *err)
 {
-    uint64_t wanted = spec->memory_limit > 0 ? spec->memory_limit : config->default_memory;
-    uint64_t size = wanted / MIB * MIB;
-    json_t *machine = json_object();
+    json_t *machine;
 
+    if (plan_memory(plan, config, spec, "Firecracker", MEMORY_MIN, MEMORY_MAX, err) < 0)
+        return -1;
+    machine = json_object();
     json_put(machine, "vcpu_count", json_integer(spec->cpus ? spec->cpus : 1));
-    json_put(machine, "mem_size_mib", json_integer((json_int_t)(size / MIB)));
+    json_put(machine, "mem_size_mib", json_integer((json_int_t)(plan->guest_memory / MIB)));
     json_put(file, "machine-config", machine);
-    if (size < MEMORY_MIN || size > MEMORY_MAX)
-        return err_set(err, ERR_INVALID,
-                       "memory limit of %llu bytes: Firecracker takes %llu to %llu",
-                       (unsigned long long)wanted, (unsigned long long)MEMORY_MIN,
-                       (unsigned long long)MEMORY_MAX);
     if (spec->cpus > CPUS_MAX)
         return err_set(err, ERR_INVALID, "cpus: %u, Firecracker takes at most %d", spec->cpus,
                        CPUS_MAX);
-    plan->guest_memory = size;
     plan->overhead = config->memory_overhead > OVERHEAD ? config->memory_overhead : OVERHEAD;
     return 0;
 }

@@ -185,6 +185,11 @@ void jail_fill(const struct vmm_config *config, uint32_t uid, struct vmm_plan *p
 
 /* ---- driver.c */
 
+#define MIB (UINT64_C(1) << 20)
+/** plan_memory() - the memory of the guest in whole MiB: the limit, or the configured default.
+ * @who: takes `min` to `max` bytes, for the error's words. Errors: INVALID. */
+int plan_memory(struct vmm_plan *plan, const struct vmm_config *config, const struct vmm_spec *spec,
+                const char *who, uint64_t min, uint64_t max, struct err *err) MUST_CHECK;
 /** plan_fd() - the plan hands `from` over as descriptor `to`. Errors: EXHAUSTED. */
 int plan_fd(struct vmm_plan *plan, int from, int to, bool own, struct err *err) MUST_CHECK;
 /** plan_entry() - one more entry of the jail's root. `fd` is -1 or a descriptor that the plan

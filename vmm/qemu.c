@@ -19,7 +19,6 @@
 #include "vmm/qmp.h"
 
 #define FIRST_FD      3
-#define MIB           (UINT64_C(1) << 20)
 #define MEMORY_MIN    (8 * MIB)
 #define MEMORY_MAX    (UINT64_C(1) << 40)
 #define CPUS_MAX      64
@@ -106,16 +105,10 @@ static uint64_t overhead(const struct making *m)
 
 static int plan_machine(struct making *m, struct err *err)
 {
-    uint64_t wanted = m->spec->memory_limit > 0 ? m->spec->memory_limit : m->config->default_memory;
-    uint64_t size = wanted / MIB * MIB;
-
-    if (size < MEMORY_MIN || size > MEMORY_MAX)
-        return err_set(err, ERR_INVALID, "memory limit of %llu bytes: QEMU takes %llu to %llu",
-                       (unsigned long long)wanted, (unsigned long long)MEMORY_MIN,
-                       (unsigned long long)MEMORY_MAX);
+    if (plan_memory(m->plan, m->config, m->spec, "QEMU", MEMORY_MIN, MEMORY_MAX, err) < 0)
+        return -1;
     if (m->spec->cpus > CPUS_MAX)
         return err_set(err, ERR_INVALID, "cpus: %u, at most %d", m->spec->cpus, CPUS_MAX);
-    m->plan->guest_memory = size;
     m->plan->overhead = overhead(m);
     /* With ACPI, Linux finds no clock in an emulated microvm; without, no power button. */
     arg2(m, "-machine",
@@ -124,7 +117,7 @@ static int plan_machine(struct making *m, struct err *err)
                    m->is.microvm && !m->is.kvm ? "off" : "on"));
     arg2(m, "-accel", m->is.kvm ? xstrdup("kvm") : xasprintf("tcg,tb-size=%d", TB_MIB));
     arg2(m, "-cpu", xstrdup(m->is.kvm ? "host" : "max"));
-    arg2(m, "-m", xasprintf("%lluM", (unsigned long long)(size / MIB)));
+    arg2(m, "-m", xasprintf("%lluM", (unsigned long long)(m->plan->guest_memory / MIB)));
     arg2(m, "-smp", xasprintf("%u", m->spec->cpus ? m->spec->cpus : 1));
     return 0;
 }

@@ -79,7 +79,7 @@ static int hvt_accepts(const struct vmm_handler *handler, const struct guest *gu
 
 /* ---------------------------------------------------------------- the plan */
 
-static int plan_memory(const struct backend *b, const struct vmm_config *config,
+static int plan_grains(const struct backend *b, const struct vmm_config *config,
                        const struct vmm_spec *spec, uint64_t *ret, struct err *err)
 {
     uint64_t wanted = spec->memory_limit > 0 ? spec->memory_limit : config->default_memory;
@@ -165,7 +165,7 @@ static int plan(const struct backend *b, const struct vmm_handler *handler,
     int fd = FIRST_DEVICE_FD;
 
     if (solo5_accepts(b->name, spec->guest, err) < 0 ||
-        plan_memory(b, handler->vmm->config, spec, &ret->guest_memory, err) < 0)
+        plan_grains(b, handler->vmm->config, spec, &ret->guest_memory, err) < 0)
         return -1;
     if (spec->cpus > 1)
         return err_set(err, ERR_INVALID, "cpus: a Solo5 unikernel has one, not %u", spec->cpus);

@@ -12,7 +12,6 @@
 #include "vmm/private.h"
 #include "vmm/solo5_guest.h"
 
-#define MIB        (UINT64_C(1) << 20)
 #define MEMORY_MAX (UINT64_C(64) << 30)
 #define KERNEL     "/kernel"
 #define FSIZE_MIN  65536 /* its seccomp program goes through a memfd */
@@ -47,19 +46,13 @@ static char *unavailable(const struct tender *t, const struct vmm_handler *handl
 
 /* ---------------------------------------------------------------- the plan */
 
-static int plan_memory(const struct vmm_config *config, const struct vmm_spec *spec,
-                       struct vmm_plan *plan, struct err *err)
+static int plan_size(const struct vmm_config *config, const struct vmm_spec *spec,
+                     struct vmm_plan *plan, struct err *err)
 {
-    uint64_t wanted = spec->memory_limit > 0 ? spec->memory_limit : config->default_memory;
-    uint64_t size = wanted / MIB * MIB;
-
-    if (size < SOLO5_MEMORY_MIN || size > MEMORY_MAX)
-        return err_set(err, ERR_INVALID, "memory limit of %llu bytes: a tender takes %llu to %llu",
-                       (unsigned long long)wanted, (unsigned long long)SOLO5_MEMORY_MIN,
-                       (unsigned long long)MEMORY_MAX);
-    plan->guest_memory = size;
+    if (plan_memory(plan, config, spec, "a tender", SOLO5_MEMORY_MIN, MEMORY_MAX, err) < 0)
+        return -1;
     plan->overhead = config->memory_overhead > OVERHEAD ? config->memory_overhead : OVERHEAD;
-    strv_take(&plan->argv, xasprintf("--mem=%llu", (unsigned long long)(size / MIB)));
+    strv_take(&plan->argv, xasprintf("--mem=%llu", (unsigned long long)(plan->guest_memory / MIB)));
     return 0;
 }
 
@@ -117,7 +110,7 @@ static int plan(const struct tender *t, const struct vmm_handler *handler,
         return err_set(err, ERR_INVALID, "cpus: a Solo5 unikernel has one, not %u", spec->cpus);
     ret->jail.fsize = FSIZE_MIN;
     strv_push(&ret->argv, t->program);
-    if (plan_memory(handler->vmm->config, spec, ret, err) < 0 ||
+    if (plan_size(handler->vmm->config, spec, ret, err) < 0 ||
         host_set_program(ret, program, err) < 0 || host_put_libraries(ret, program, err) < 0 ||
         (t->kvm && host_put_kvm(ret, err) < 0))
         return -1;
