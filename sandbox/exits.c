@@ -3,8 +3,10 @@
 #include "sandbox/exits.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -125,11 +127,13 @@ static bool is_first(const char *name)
     return str_eq(name + strlen(id), MONITOR_FIRST_SUFFIX) && id_is_valid(id);
 }
 
-/* One that is still being written is told again when it is closed. */
+/*
+ * One that is still being written is told again when it is closed, so that two workers may have it
+ * at a time: the one that removes it counts.
+ */
 static void take_first(struct engine *engine, const char *name)
 {
     autofree char *text = NULL;
-    struct err err = ERR_INIT;
     char *end;
 
     if (fs_read_file(engine->exits_fd, name, FIRST_FILE_MAX_BYTES, &text, NULL, NULL) < 0)
@@ -139,9 +143,10 @@ static void take_first(struct engine *engine, const char *name)
 
     if (!str_eq(end, "\n") || took < 0)
         return;
-    if (fs_remove(engine->exits_fd, name, &err) < 0)
-        log_debug("ignoring: remove '%s': %s", name, err.msg);
-    metric_first_byte(took);
+    if (unlinkat(engine->exits_fd, name, 0) == 0)
+        metric_first_byte(took);
+    else if (errno != ENOENT)
+        log_debug("ignoring: remove '%s': %s", name, strerror(errno));
 }
 
 struct exit_event {

@@ -3,9 +3,14 @@
  * side. */
 #include "sandbox/tests/life.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 
+#include "base/fs.h"
+#include "base/metrics.h"
 #include "sandbox/container.h"
+#include "sandbox/exits.h"
+#include "sandbox/monitor/monitor.h"
 
 struct duplicate {
     struct fixture *f;
@@ -187,12 +192,61 @@ static void in_parallel(void **state)
     fixture_assert_clean(*state);
 }
 
+#define FIRSTS 300
+
+/* Samples of the histogram of first bytes. */
+static uint64_t firsts_counted(void)
+{
+    uint64_t n = 0;
+
+    for (struct metric *const *m = sandbox_metrics; *m; m++)
+        for (int i = 0; (*m)->label && strstr((*m)->label, "first-byte") && i <= METRIC_BUCKETS;
+             i++)
+            n += (*m)->buckets[i];
+    return n;
+}
+
+static void *scan_main(void *arg)
+{
+    struct fixture *f = arg;
+
+    for (int i = 0; i < 100; i++)
+        exits_scan(f->engine);
+    return NULL;
+}
+
+/* A file that is created and closed is two events, and a scan may see it too: each counts once. */
+static void first_bytes_count_once(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t before = firsts_counted();
+    deadline_t deadline = deadline_in(20 * NSEC_PER_SEC);
+    pthread_t scanner;
+    struct err err = ERR_INIT;
+
+    assert_int_equal(pthread_create(&scanner, NULL, scan_main, f), 0);
+    for (int i = 0; i < FIRSTS; i++) {
+        autofree char *name = xasprintf("%s/%064x" MONITOR_FIRST_SUFFIX, f->engine->exits_dir, i);
+        autofd int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+        assert_true(fd >= 0);
+        assert_ok(fs_write_all(fd, "1000000\n", 8, &err), err);
+    }
+    (void)pthread_join(scanner, NULL);
+    while (firsts_counted() < before + FIRSTS && !deadline_passed(deadline))
+        clock_sleep_until(deadline_in(20 * NSEC_PER_MSEC));
+    fixture_close(f); /* whatever is under way has ended then */
+    assert_int_equal(firsts_counted(), before + FIRSTS);
+    fixture_open(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LIFE_TEST(hundred_duplicates),
         LIFE_TEST(stops_that_meet),
         LIFE_TEST(in_parallel),
+        LIFE_TEST(first_bytes_count_once),
     };
 
     if (!fixture_isolate() || !fixture_have("runc") || !fixture_have("busybox"))
