@@ -16,6 +16,7 @@
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #define GDT_AT  0x1000u
 #define PML4_AT 0x2000u
@@ -199,8 +200,14 @@ static int run_until_end(struct tender *t, struct fault *f)
             continue;
         if (run->exit_reason != KVM_EXIT_IO)
             return explain_exit(t, run, f);
-        if (serve_io(t, run, f) != 0)
+        switch (serve_io(t, run, f)) {
+        case 0:
+            break;
+        case HVT_HALTED:
+            _exit(t->exit_status);
+        default:
             return -1;
+        }
     }
 }
 

@@ -41,6 +41,7 @@ struct tender {
     struct manifest mft;
     struct device dev[SOLO5_MFT_ENTRIES_MAX]; /* by handle; type 0 where there is none */
     struct hvt_cpu cpu;                       /* hvt */
+    int exit_status;                          /* hvt: what the guest has halted with */
     int epoll_fd, timer_fd;                   /* spt */
 };
 
@@ -160,7 +161,7 @@ void tender_last_signal(int sig);
 _Noreturn void tender_last_enter(uint64_t entry, uint64_t stack, uint64_t boot_info,
                                  const struct last_ranges *gone);
 
-/* ---- hvt.c, hvt_ARCH.c
+/* ---- hvt.c, hvt_calls.c, hvt_ARCH.c
  * ---------------------------------------------------------------------------------- */
 
 #define HVT_MEM_GRAIN (UINT64_C(2) << 20)
@@ -176,9 +177,12 @@ int hvt_open(struct tender *t, int kvm_fd, struct fault *f) TENDER_MUST_CHECK;
  */
 int hvt_run(struct tender *t, const char *cmdline, struct fault *f) TENDER_MUST_CHECK;
 
+#define HVT_HALTED 1
+
 /**
- * hvt_call() - serve hypercall @nr, whose argument is at guest address @addr. Ends the process on
- * HALT.
+ * hvt_call() - serve hypercall @nr, whose argument is at guest address @addr, below 2^32.
+ * Returns: 0 to go on; HVT_HALTED with t->exit_status; -1 for what ends a guest: a call or a
+ * pointer that does not exist (STATUS_GUEST_CALL).
  */
 int hvt_call(struct tender *t, uint32_t nr, uint64_t addr, struct fault *f) TENDER_MUST_CHECK;
 

@@ -209,6 +209,9 @@ static void test_hvt_calls(void **state)
     run_out(0x502, 0x2000); /* the page tables */
     run_exited(&r, STATUS_GUEST_CALL);
     run_complained(&r, "are outside");
+    run_out(0x501, MADE_BASE); /* the time into its code, which the tender cannot write either */
+    run_exited(&r, STATUS_GUEST_CALL);
+    run_complained(&r, "0x100000 is protected");
 }
 
 /* PUTS whose length and address wrap around. The argument lies in the code page behind the
