@@ -14,8 +14,9 @@
 #define HANDLERS_MAX            64
 #define HANDLER_ANNOTATIONS_MAX 64
 
-static const char *const known_keys[] = {
-    "kind", "program", "pod_annotations", "debug", "crash_cores", "machine", "accel"};
+static const char *const known_keys[] = {"kind",  "program",        "pod_annotations",
+                                         "debug", "crash_cores",    "machine",
+                                         "accel", "side_containers"};
 
 char *program_find(const char *name)
 {
@@ -43,6 +44,11 @@ static bool is_driver(const char *kind)
     return false;
 }
 
+bool handler_runs_oci(const struct handler *h)
+{
+    return h->type != HANDLER_VMM || h->side_containers;
+}
+
 static int set_kind(struct handler *h, const char *kind, struct err *err)
 {
     if (str_eq(kind, "auto"))
@@ -55,6 +61,7 @@ static int set_kind(struct handler *h, const char *kind, struct err *err)
         return err_set(err, ERR_INVALID, "kind '%s': neither 'auto' nor 'runc' nor a driver's name",
                        kind);
     h->kind = xstrdup(kind);
+    h->side_containers = h->type == HANDLER_VMM;
     return 0;
 }
 
@@ -74,6 +81,15 @@ static struct handler *find(const struct handlers *hs, const char *name)
         if (str_eq(hs->v[i].name, name))
             return &hs->v[i];
     return NULL;
+}
+
+static int read_side_containers(struct handler *h, const json_t *table, struct err *err)
+{
+    if (!json_object_get(table, "side_containers"))
+        return 0;
+    if (h->type != HANDLER_VMM)
+        return err_set(err, ERR_INVALID, "side_containers: is for handlers whose kind is a driver");
+    return json_opt_bool(table, "side_containers", &h->side_containers, err);
 }
 
 static int read_one(struct handlers *hs, const char *name, const json_t *table, struct err *err)
@@ -103,7 +119,7 @@ static int read_one(struct handlers *hs, const char *name, const json_t *table, 
         json_opt_strv(table, "pod_annotations", HANDLER_ANNOTATIONS_MAX, &h->pod_annotations, err) <
             0 ||
         debug_allowed_parse(json_object_get(table, "debug"), &h->debug, err) < 0 ||
-        set_kind(h, kind, err) < 0)
+        set_kind(h, kind, err) < 0 || read_side_containers(h, table, err) < 0)
         return -1;
     h->machine = xstrdup(machine ? machine : "");
     h->accel = xstrdup(accel ? accel : "");
@@ -140,6 +156,7 @@ static int set_default(struct handlers *hs, const char *name, struct err *err)
                            .accel = h->accel ? xstrdup(h->accel) : NULL,
                            .pod_annotations = strv_dup(h->pod_annotations),
                            .debug = h->debug,
+                           .side_containers = h->side_containers,
                            .crash_cores = h->crash_cores};
 
     hs->v = xrealloc_array(hs->v, hs->n + 1, sizeof(*hs->v));

@@ -22,6 +22,7 @@ struct handler {
     unsigned crash_cores;   /* core files kept of guests that crash: see guest_watch.h */
     unsigned debug;         /* commands that may look into its guests: see guest_debug.h */
     char *machine, *accel;  /* for QEMU; "" as vmm.qemu_machine and vmm.qemu_accel say */
+    bool side_containers;   /* of a VMM's: images that declare no unikernel run by `program` */
 };
 
 struct handlers {
@@ -37,8 +38,8 @@ struct runtime_features {
     bool recursive_readonly, idmapped_mounts;
     char version[64]; /* "" when it does not tell */
 };
-/** handler_features() - of the handler's OCI runtime; nothing for a VMM. The first call of a
- * program runs it. */
+/** handler_features() - of the handler's OCI runtime; nothing for a VMM without side containers.
+ * The first call of a program runs it. */
 void handler_features(struct handlers *hs, const struct handler *h, struct runtime_features *ret);
 void handler_features_free(struct handlers *hs);
 /** runtime_features_parse() - the output of `features`; what cannot be read is no feature. */
@@ -49,6 +50,8 @@ struct handlers *handlers_open(const struct sandbox_config *config, struct err *
 void handlers_free(struct handlers *h);
 /** handler_find() - Errors: INVALID naming it and what there is. */
 const struct handler *handler_find(const struct handlers *h, const char *name, struct err *err);
+/** handler_runs_oci() - whether containers of its pods may be the OCI runtime's. */
+bool handler_runs_oci(const struct handler *h);
 /** program_find() - an absolute path as it is, else looked up in PATH; "" when absent. Owned. */
 char *program_find(const char *name);
 

@@ -19,6 +19,8 @@ const struct option sandbox_options[] = {
     OPT("handlers", TABLES, handlers, NULL, 0, 0,
         "[handlers.NAME]: kind = \"runc\" | \"auto\" | a driver's name; program = the OCI runtime; "
         "pod_annotations = annotations of a pod that may speak for its image; "
+        "side_containers = false: nothing but unikernels in the pods of a driver's handler (true: "
+        "images that declare none run by the OCI runtime); "
         "machine, accel = QEMU's, instead of vmm.qemu_machine and vmm.qemu_accel; "
         "debug = true or a list of \"console\", \"regs\", \"pcap\", \"gdb\", \"core\": what "
         "an exec of "

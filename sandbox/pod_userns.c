@@ -152,9 +152,12 @@ int pod_userns_check(struct engine *engine, const struct pod_spec *spec,
         return err_set(err, ERR_INVALID,
                        "user namespace: not together with the node's %s namespace",
                        ns->ipc == NS_NODE ? "IPC" : "PID");
-    if (handler->type == HANDLER_VMM)
-        return err_set(err, ERR_INVALID, "handler '%s': a unikernel has no user namespace",
-                       handler->name);
+    if (!handler_runs_oci(handler))
+        return err_set(
+            err, ERR_INVALID,
+            "handler '%s': a unikernel has no user namespace, and side_containers = false "
+            "allows nothing else",
+            handler->name);
     handler_features(engine->handlers, handler, &f);
     if (!f.idmapped_mounts)
         return err_set(err, ERR_UNSUPPORTED,

@@ -51,7 +51,7 @@ int runtime_guest(struct container *c, struct guest **ret, struct err *err)
         .os = config->os,
         .os_version = config->os_version,
         .argv = argv,
-        .wanted = c->handler->type == HANDLER_VMM,
+        .wanted = !handler_runs_oci(c->handler),
         .open_file = read_image_file,
         .arg = &files,
     };
@@ -61,7 +61,9 @@ int runtime_guest(struct container *c, struct guest **ret, struct err *err)
     int rc = guest_declared(&says, ret, err);
 
     kvs_done(&allowed);
-    return rc < 0 && says.wanted ? err_wrap(err, "handler '%s'", c->handler->name) : rc;
+    return rc < 0 && c->handler->type == HANDLER_VMM
+               ? err_wrap(err, "handler '%s'", c->handler->name)
+               : rc;
 }
 
 int runtime_open_file(struct container *c, const char *path, struct err *err)
@@ -78,7 +80,9 @@ int runtime_open_file(struct container *c, const char *path, struct err *err)
 static int choose_oci(struct container *c, struct err *err)
 {
     if (!*c->handler->program)
-        return err_set(err, ERR_UNAVAILABLE, "no OCI runtime is installed on this node");
+        return err_set(err, ERR_UNAVAILABLE,
+                       "image '%s': no unikernel, and no OCI runtime is installed on this node",
+                       c->image_ref);
     c->runtime = &runtime_runc;
     free(c->runtime_name);
     c->runtime_name = xstrdup("runc");

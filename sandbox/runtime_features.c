@@ -135,7 +135,7 @@ void handler_features(struct handlers *hs, const struct handler *h, struct runti
     struct stat st;
 
     *ret = (struct runtime_features){0};
-    if (h->type == HANDLER_VMM || !*h->program || stat(h->program, &st) < 0)
+    if (!handler_runs_oci(h) || !*h->program || stat(h->program, &st) < 0)
         return;
 
     struct file_id file = {st.st_dev, st.st_ino, st.st_size, st.st_mtim};

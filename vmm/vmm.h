@@ -78,7 +78,8 @@ struct guest_image {
     const struct kvs *pod_annotations;      /* of the container, only those the handler allows */
     const char *os, *os_version;            /* of the image's config */
     char *const *argv;                      /* what the container would run, or NULL */
-    bool wanted;                            /* the container can be nothing but a guest */
+    bool wanted;                            /* the container can be nothing but a guest: so may a
+                                               bare ELF file without marks be */
     /** Opens a file of the image: fd or -1, with NOT_FOUND when it is not there. NULL: no files. */
     int (*open_file)(void *arg, const char *path, struct err *err);
     void *arg;

@@ -157,7 +157,7 @@ func TestPackaging(t *testing.T) {
 			map[string]string{key + "unikernelType": "bWlyYWdl", key + "binary": "/.boot/kernel"}),
 	}
 	n := h.NewNode(t, h.NodeOptions{
-		Set: map[string]string{"handlers.keyed.kind": `"auto"`, "vmm.boot_files": fmt.Sprintf("[%q]", h.Guest("hello.spt")),
+		Set: map[string]string{"handlers.keyed.kind": `"auto"`, "handlers.guests.kind": `"tender-spt"`, "handlers.guests.side_containers": "false", "vmm.boot_files": fmt.Sprintf("[%q]", h.Guest("hello.spt")),
 			"handlers.keyed.pod_annotations": `["com.urunc.unikernel.hypervisor", "com.urunc.unikernel.cmdline"]`},
 		Images: func(r *h.Registry) error {
 			for name, img := range images {
@@ -220,7 +220,7 @@ func TestPackaging(t *testing.T) {
 	runs("bare-command", "bare", "", nil, []string{"/.boot/kernel", "other"}, nil, "other")
 	runs("bare-handler", "bare", "tender-spt", nil, nil, nil, "a b c")
 	runs("linked", "linked", "", nil, nil, nil, "a b c")
-	refused("bare-not", "bare", "tender-spt", nil, []string{"/urunc.json"}, "declares no unikernel", "/urunc.json")
+	refused("bare-not", "bare", "guests", nil, []string{"/urunc.json"}, "declares no unikernel", "/urunc.json")
 
 	runs("host", "host", "", nil, nil, nil, `a "b c"`)
 
