@@ -65,6 +65,12 @@ int db_container_set_state(struct db *db, const char *id, int state, struct err 
                      id, (int64_t)state);
 }
 
+int db_container_change_state(struct db *db, const char *id, int from, int to, struct err *err)
+{
+    return db_change(db, NULL, err, "UPDATE containers SET state = ?3 WHERE id = ?1 AND state = ?2",
+                     "sii", id, (int64_t)from, (int64_t)to);
+}
+
 int db_container_started(struct db *db, const char *id, int state, nsec_t started_at,
                          struct err *err)
 {

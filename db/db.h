@@ -136,6 +136,10 @@ int db_container_set_step(struct db *db, const char *id, size_t step, struct err
 int db_container_set_runtime(struct db *db, const char *id, const char *runtime,
                              struct err *err) MUST_CHECK;
 int db_container_set_state(struct db *db, const char *id, int state, struct err *err) MUST_CHECK;
+/** db_container_change_state() - for a move that memory has made already: a row which meanwhile has
+ * gone on, or away, stays as it is. */
+int db_container_change_state(struct db *db, const char *id, int from, int to,
+                              struct err *err) MUST_CHECK;
 int db_container_started(struct db *db, const char *id, int state, nsec_t started_at,
                          struct err *err) MUST_CHECK;
 int db_container_exited(struct db *db, const char *id, int state, nsec_t finished_at, int exit_code,

@@ -189,28 +189,35 @@ int container_set_running(struct container *c, nsec_t started_at, struct err *er
     return 0;
 }
 
+bool container_claim_end(struct container *c)
+{
+    mutex_lock(&c->engine->lock);
+
+    bool mine = !c->end_claimed && state_may(&container_states, c->state, CONTAINER_EXITED);
+
+    c->end_claimed = c->end_claimed || mine;
+    mutex_unlock(&c->engine->lock);
+    return mine;
+}
+
 void container_set_exited(struct container *c, nsec_t finished_at, int exit_code,
                           const char *reason, const char *message)
 {
     struct engine *engine = c->engine;
     struct err err = ERR_INIT;
 
-    if (container_state(c) == CONTAINER_EXITED)
-        return;
     if (db_container_exited(engine->db, c->id, CONTAINER_EXITED, finished_at, exit_code, reason,
                             message, &err) < 0) {
         log_error("container %s: record its exit: %s", c->id, err.msg);
         engine_out_of_space(engine, &err);
     }
     mutex_lock(&engine->lock);
-    if (state_may(&container_states, c->state, CONTAINER_EXITED)) {
-        c->finished_at = finished_at;
-        c->exit_code = exit_code;
-        (void)snprintf(c->reason, sizeof(c->reason), "%s", reason);
-        (void)snprintf(c->message, sizeof(c->message), "%s", message);
-        c->workload = (struct process){0};
-        state_move(&container_states, &c->state, CONTAINER_EXITED, c->id);
-    }
+    c->finished_at = finished_at;
+    c->exit_code = exit_code;
+    (void)snprintf(c->reason, sizeof(c->reason), "%s", reason);
+    (void)snprintf(c->message, sizeof(c->message), "%s", message);
+    c->workload = (struct process){0};
+    state_move(&container_states, &c->state, CONTAINER_EXITED, c->id);
     cond_broadcast(&engine->changed);
     mutex_unlock(&engine->lock);
 }

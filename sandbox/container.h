@@ -40,6 +40,7 @@ struct container {
     nsec_t started_at, finished_at;
     int exit_code;
     char reason[64], message[1024]; /* written once, before it is EXITED */
+    bool end_claimed;               /* see container_claim_end() */
     _Atomic(void *) shown;          /* see struct container_view */
     struct resources *resources;    /* in force; replaced by the container's job only */
     struct process workload, monitor;
@@ -85,7 +86,10 @@ void container_list_remove(struct container *c);
 int container_move(struct container *c, enum container_state to, struct err *err) MUST_CHECK;
 enum container_state container_state(struct container *c);
 int container_set_running(struct container *c, nsec_t started_at, struct err *err) MUST_CHECK;
-/** container_set_exited() - row, memory, waiters. Already EXITED: nothing. A row that cannot be
+/** container_claim_end() - several threads may find that it has ended; one tells. Returns: true,
+ * once in its life, to the one which then calls container_set_exited(). */
+bool container_claim_end(struct container *c) MUST_CHECK;
+/** container_set_exited() - row, memory, waiters; after container_claim_end(). A row that cannot be
  * written is logged: the fact counts. */
 void container_set_exited(struct container *c, nsec_t finished_at, int exit_code,
                           const char *reason, const char *message);

@@ -30,7 +30,8 @@ static void start_failed(struct container *c, const struct err *err)
     if (steps_down(&container_steps, c, &c->step, container_step_created(), &undo) < 0)
         log_warn("container %s: undo of its failed start: %s; removing it will try again", c->id,
                  undo.msg);
-    container_set_exited(c, clock_wall(), START_ERROR_CODE, "StartError", err->msg);
+    if (container_claim_end(c))
+        container_set_exited(c, clock_wall(), START_ERROR_CODE, "StartError", err->msg);
 }
 
 static int start_work(struct container *c, struct err *err)

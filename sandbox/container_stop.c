@@ -9,6 +9,7 @@
  */
 #include <signal.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "sandbox/exits.h"
 #include "sandbox/runtime.h"
@@ -66,7 +67,11 @@ static bool begin(struct container *c, deadline_t kill_at)
     }
     cond_broadcast(&engine->changed);
     mutex_unlock(&engine->lock);
-    if (mine && db_container_set_state(engine->db, c->id, CONTAINER_STOPPING, &err) < 0)
+    if (mine)
+        (void)fault_hit("container.stopping");
+    /* It may have ended by itself meanwhile: its row says so and must go on saying so. */
+    if (mine && db_container_change_state(engine->db, c->id, CONTAINER_RUNNING, CONTAINER_STOPPING,
+                                          &err) < 0)
         log_warn("container %s: record its stop: %s", c->id, err.msg);
     return mine;
 }
@@ -108,7 +113,7 @@ void container_wait_exited(struct container *c, deadline_t deadline)
         else if (deadline_passed(patience))
             exits_deaf(c);
     }
-    if (!wait_until(c, deadline))
+    if (!wait_until(c, deadline) && container_claim_end(c))
         container_set_exited(c, clock_wall(), 128 + SIGKILL, "Unkillable",
                              "the kernel did not end its processes in time");
 }

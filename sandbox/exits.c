@@ -90,7 +90,7 @@ bool exits_take(struct container *c)
 
     enum container_state state = container_state(c);
 
-    if (state == CONTAINER_RUNNING || state == CONTAINER_STOPPING) {
+    if ((state == CONTAINER_RUNNING || state == CONTAINER_STOPPING) && container_claim_end(c)) {
         if (exit_status_parse(text, &status, &err) == 0) {
             tell(c, &status);
         } else {
@@ -214,9 +214,13 @@ void exits_scan(struct engine *engine)
 static void lost(struct container *c, bool killed, const char *message)
 {
     struct engine *engine = c->engine;
-    bool lived = cgroup_populated(&engine->cgroups, c->cgroup);
     struct err err = ERR_INIT;
+    bool lived;
 
+    /* Another thread has found it too, or its exit file, which has been removed since. */
+    if (!container_claim_end(c))
+        return;
+    lived = cgroup_populated(&engine->cgroups, c->cgroup);
     metric_lost_monitors();
     log_warn("container %s: %s%s", c->id, message, lived ? "; killing what is left of it" : "");
     if (cgroup_kill(&engine->cgroups, c->cgroup, deadline_in(KILL_TIMEOUT), &err) < 0)

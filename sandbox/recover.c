@@ -217,11 +217,12 @@ static void recover_living(struct container *c, bool same_boot)
         break;
     case VERDICT_REBOOTED:
         c->monitor = c->workload = (struct process){0};
-        container_set_exited(c, clock_wall(), EXIT_CODE_UNKNOWN, "NodeRebooted",
-                             "the node was rebooted");
+        if (container_claim_end(c))
+            container_set_exited(c, clock_wall(), EXIT_CODE_UNKNOWN, "NodeRebooted",
+                                 "the node was rebooted");
         break;
     case VERDICT_LOST:
-        if (c->state == CONTAINER_STARTING)
+        if (c->state == CONTAINER_STARTING && container_claim_end(c))
             container_set_exited(c, clock_wall(), EXIT_CODE_UNKNOWN, "StartError",
                                  "the daemon ended while it was being started");
         else
@@ -263,7 +264,7 @@ static void recover_container(struct container *c, bool same_boot)
  * removed. */
 static void recover_created_rebooted(struct container *c)
 {
-    if (c->state == CONTAINER_CREATED)
+    if (c->state == CONTAINER_CREATED && container_claim_end(c))
         container_set_exited(c, clock_wall(), EXIT_CODE_UNKNOWN, "NodeRebooted",
                              "the node was rebooted before it was started");
 }

@@ -171,7 +171,10 @@ static void containers(void **state)
     assert_ok(db_container_set_runtime(db, "c1", "{\"pid\":7}", &err), err);
     assert_ok(db_container_set_state(db, "c1", 1, &err), err);
     assert_ok(db_container_started(db, "c1", 2, 1000, &err), err);
+    assert_ok(db_container_change_state(db, "c1", 2, 4, &err), err);
     assert_ok(db_container_exited(db, "c1", 3, 2000, 137, "OOMKilled", "too much", &err), err);
+    assert_ok(db_container_change_state(db, "c1", 4, 5, &err), err); /* not in 4 any more */
+    assert_ok(db_container_change_state(db, "c9", 4, 5, &err), err);
     assert_err(db_container_exited(db, "c9", 3, 2000, 137, "", "", &err), err, ERR_NOT_FOUND,
                "'c9'");
     assert_ok(db_containers_load(db, &rows, &n, &err), err);
