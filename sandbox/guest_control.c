@@ -147,7 +147,8 @@ static int connect_once(const struct container *c, const struct vmm_driver *driv
         return err_sys(err, "make a socket");
     address_at(&addr, at, listener ? API_NAME : "");
     if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        *ret_absent = !listener && errno == ECONNREFUSED; /* made, but it does not listen yet */
+        /* Another client waits there already; or it is made, but the VMM does not listen yet. */
+        *ret_absent = errno == EAGAIN || (!listener && errno == ECONNREFUSED);
         return err_set(err, ERR_UNAVAILABLE, "the VMM's API does not answer: %s", strerror(errno));
     }
     return TAKE_FD(fd);
@@ -218,6 +219,25 @@ static bool last_words(struct container *c, bool *ret_well, struct err *err)
             status.exited ? "status" : "signal", status.code, *status.message ? ": " : "",
             status.message);
     return true;
+}
+
+int guest_connect(const struct container *c, deadline_t deadline, struct err *err)
+{
+    const struct vmm_driver *driver = guest_driver(c);
+
+    if (!driver || driver->control == VMM_CONTROL_NONE)
+        return err_set(err, ERR_UNSUPPORTED, "the guest's VMM has no API");
+    return connect_api(c, driver, deadline, err);
+}
+
+bool guest_lives(const struct container *c)
+{
+    struct process vmm;
+
+    mutex_lock(&c->engine->lock);
+    vmm = c->workload;
+    mutex_unlock(&c->engine->lock);
+    return vmm.pid && is_running(&vmm);
 }
 
 int guest_started(struct container *c, struct err *err)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sandbox/guest_run.h"
+#include "sandbox/guest_session.h"
 #include "sandbox/guest_watch.h"
 #include "sandbox/handlers.h"
 #include "sandbox/monitor_client.h"
@@ -105,6 +106,19 @@ static int not_a_command(const struct container *c, struct err *err)
                    c->id, c->handler->name);
 }
 
+static bool is_tender(const struct container *c)
+{
+    return str_has_prefix(c->runtime_name, "tender-");
+}
+
+/* Does the guest's VMM let it be looked into? */
+static bool served_by_vmm(const struct container *c)
+{
+    const struct vmm_driver *driver = guest_driver(c);
+
+    return driver && driver->debug_begin && driver->debug_end && driver->dump;
+}
+
 int guest_exec_check(const struct container *c, char *const *argv, struct err *err)
 {
     const char *name = argv && argv[0] ? argv[0] : "";
@@ -123,7 +137,7 @@ int guest_exec_check(const struct container *c, char *const *argv, struct err *e
                        "'%s' is not allowed: add \"%s\" to the key debug of handler '%s' in the "
                        "node's configuration",
                        name, kind->name, c->handler->name);
-    if (kind->traces && !str_has_prefix(c->runtime_name, "tender-"))
+    if (kind->traces && !is_tender(c) && !served_by_vmm(c))
         return err_set(err, ERR_UNSUPPORTED, "'%s': not built for guests of driver '%s'", name,
                        c->runtime_name);
     return 0;
@@ -137,10 +151,13 @@ struct plan {
     struct child_spec spec;
     int own[4]; /* to be closed */
     size_t n_own;
+    struct container *session; /* borrowed: its guest_gdb_begin() is to be ended; NULL */
 };
 
 static void plan_done(struct plan *p)
 {
+    if (p->session)
+        guest_gdb_end(p->session);
     strv_free(p->argv);
     for (size_t i = 0; i < p->n_own; i++)
         (void)close_fd(p->own[i]);
@@ -182,14 +199,31 @@ static int put_guest(struct container *c, struct plan *p, struct err *err)
     mutex_unlock(&engine->lock);
     if (!vmm.pid || !memory)
         return err_set(err, ERR_STATE, "container '%s': its guest does not run", c->id);
-    strv_take(&p->argv, xasprintf("--pid=%d", vmm.pid));
-    strv_take(&p->argv, xasprintf("--start=%llu", (unsigned long long)vmm.start_time));
     strv_take(&p->argv, xasprintf("--memory=%llu", (unsigned long long)memory));
-    strv_take(&p->argv, xasprintf("--backend=%s", c->runtime_name + strlen("tender-")));
+    if (is_tender(c)) {
+        strv_take(&p->argv, xasprintf("--pid=%d", vmm.pid));
+        strv_take(&p->argv, xasprintf("--start=%llu", (unsigned long long)vmm.start_time));
+        strv_take(&p->argv, xasprintf("--backend=%s", c->runtime_name + strlen("tender-")));
+    }
     /* Without it there are no names, which is said. */
     kernel = open_kernel(c, &why);
     if (kernel >= 0)
         put_fd(p, "kernel-fd", kernel);
+    return 0;
+}
+
+/* What its VMM has to say of it. */
+static int put_vmm(struct container *c, const struct debug_kind *kind, struct plan *p,
+                   struct err *err)
+{
+    bool core = kind->bit == DEBUG_CORE;
+    int fd = core ? guest_core_begin(c, err) : guest_gdb_begin(c, err);
+
+    if (fd < 0)
+        return -1;
+    if (!core)
+        p->session = c;
+    put_fd(p, core ? "core-fd" : "rsp-fd", fd);
     return 0;
 }
 
@@ -235,8 +269,10 @@ static int put_all(struct container *c, const struct debug_kind *kind, struct pl
         strv_push(&p->argv, "--once");
     if (kind->traces && put_guest(c, p, err) < 0)
         return -1;
-    if (kind->traces)
+    if (kind->traces && is_tender(c))
         guest_watch_stop(c);
+    else if (kind->traces && put_vmm(c, kind, p, err) < 0)
+        return -1;
     if (kind->bit == DEBUG_CONSOLE && put_console(c, p, ends, deadline, err) < 0)
         return -1;
     return kind->bit == DEBUG_PCAP ? put_tap(c, p, err) : 0;
@@ -294,8 +330,11 @@ int guest_debug_start(struct container *c, char *const *argv, const struct guest
     if (make_plan(c, argv, ends, deadline, &p, &ret->uid, err) < 0)
         return -1;
     ret->traces = tracer_left(argv);
-    if (child_spawn(&p.spec, &ret->child, err) == 0)
+    if (child_spawn(&p.spec, &ret->child, err) == 0) {
+        ret->session = p.session != NULL;
+        p.session = NULL;
         return 0;
+    }
     engine_uid_give(c->engine, ret->uid);
     guest_watch_start(c);
     return -1;
@@ -341,6 +380,8 @@ int guest_debug_end(struct container *c, struct guest_debug *d, bool kill, int *
         *ret_code = status.exited ? status.code : 128 + status.code;
     pidref_done(&d->child);
     engine_uid_give(c->engine, d->uid);
+    if (d->session)
+        guest_gdb_end(c);
     if (d->traces && container_state(c) == CONTAINER_RUNNING)
         guest_watch_start(c);
     return rc;

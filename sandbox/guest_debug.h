@@ -31,6 +31,7 @@ struct guest_debug {
     struct pidref child;
     uint32_t uid; /* its own for as long as it runs; 0: none */
     bool traces;  /* the guest's watcher has stepped aside */
+    bool session; /* see guest_session.h: to be ended */
 };
 struct guest_debug_ends {
     int fds[3];   /* the child's stdio; -1: none */

@@ -27,6 +27,10 @@ int guest_record_open(const struct container *c, struct err *err);
 /** guest_record_read() - what stands there, a bounded part of it; owned; NULL when there is none.
  */
 char *guest_record_read(const struct container *c);
+/** guest_connect() - to the API of the guest's VMM. Returns: fd or -1. Errors: UNAVAILABLE. */
+int guest_connect(const struct container *c, deadline_t deadline, struct err *err);
+/** guest_lives() - whether its VMM has not ended yet. */
+bool guest_lives(const struct container *c);
 /** guest_started() - runtime_ops.started: wait until the VMM's API says that the guest runs.
  * Errors: those of vmm_driver.ready; the VMM's last words when it has ended. */
 int guest_started(struct container *c, struct err *err) MUST_CHECK;

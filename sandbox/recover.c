@@ -209,6 +209,8 @@ static void recover_living(struct container *c, bool same_boot)
     switch (recover_verdict(&f)) {
     case VERDICT_RUNNING:
         adopt(c, &workload, f.answers);
+        if (c->runtime->adopted)
+            c->runtime->adopted(c);
         break;
     case VERDICT_EXITED:
         if (c->state == CONTAINER_STARTING)

@@ -28,6 +28,9 @@ struct runtime_ops {
     /** The workload's program runs: wait until it does what it is for. NULL: it does. On failure it
      * is killed. */
     int (*started)(struct container *c, struct err *err);
+    /** The daemon has found it running at its start. NULL: nothing is to be done. Does not block.
+     */
+    void (*adopted)(struct container *c);
     /** Ask the workload to end in a way of its own. Returns: false, nothing was done: it is to be
      * sent its stop signal. NULL: the same. What went wrong goes into err. */
     bool (*stop)(struct container *c, deadline_t deadline, struct err *err);

@@ -18,6 +18,7 @@
 #include "sandbox/cdi.h"
 #include "sandbox/guest_debug.h"
 #include "sandbox/guest_run.h"
+#include "sandbox/guest_session.h"
 #include "sandbox/guest_storage.h"
 #include "sandbox/guest_watch.h"
 #include "sandbox/handlers.h"
@@ -462,6 +463,7 @@ const struct runtime_ops runtime_unikernel = {
     .unlink = link_down,
     .launch = launch,
     .started = started,
+    .adopted = guest_gdb_adopted,
     .stop = stop,
     .update = update,
     .exec = guest_exec_sync,

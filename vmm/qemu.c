@@ -15,6 +15,7 @@
 #include "base/strbuf.h"
 #include "vmm/host.h"
 #include "vmm/private.h"
+#include "vmm/qemu_debug.h"
 #include "vmm/qemu_host.h"
 #include "vmm/qmp.h"
 
@@ -396,6 +397,9 @@ const struct vmm_driver vmm_qemu = {
     .control = VMM_CONTROL_LISTENER,
     .ready = ready,
     .shutdown = shut_down,
+    .debug_begin = qemu_debug_begin,
+    .debug_end = qemu_debug_end,
+    .dump = qemu_dump,
     .record = true,
     .explain = explain,
 };

@@ -10,6 +10,8 @@
 #include "base/json.h"
 #include "base/strbuf.h"
 
+#define SAY_MAX 512
+
 /* What came from outside is shown to people: printable, and cut. */
 static void set_words(struct qmp_message *m, const char *s)
 {
@@ -18,6 +20,15 @@ static void set_words(struct qmp_message *m, const char *s)
     for (; *s && n + 1 < sizeof(m->words); s++)
         m->words[n++] = (char)((unsigned char)*s < 0x20 || *s == 0x7f ? ' ' : *s);
     m->words[n] = '\0';
+}
+
+/* NULL: it is no answer. */
+static const char *returned_words(const json_t *answer)
+{
+    const char *words =
+        json_string_value(json_is_object(answer) ? json_object_get(answer, "status") : answer);
+
+    return answer && !words ? "" : words;
 }
 
 int qmp_parse(const char *line, size_t len, struct qmp_message *ret, struct err *err)
@@ -35,8 +46,11 @@ int qmp_parse(const char *line, size_t len, struct qmp_message *ret, struct err 
         ret->kind = QMP_GREETING;
         return 0;
     }
-    if (json_object_get(j, "return"))
+    words = returned_words(json_object_get(j, "return"));
+    if (words) {
+        set_words(ret, words);
         return 0;
+    }
     error = json_object_get(j, "error");
     words = json_string_value(json_object_get(error ? error : j, error ? "desc" : "event"));
     if (!words)
@@ -99,22 +113,21 @@ static int read_line(struct qmp *q, size_t *ret, struct err *err)
 }
 
 /* Returns: 1 the wanted message, 0 hung up, -1. */
-static int expect(struct qmp *q, enum qmp_kind kind, struct err *err)
+static int expect(struct qmp *q, enum qmp_kind kind, struct qmp_message *ret, struct err *err)
 {
     for (int i = 0; i < QMP_EVENTS_MAX; i++) {
-        struct qmp_message m;
         size_t len = 0;
         int rc = read_line(q, &len, err);
 
         if (rc <= 0)
             return rc;
-        if (qmp_parse(q->buf, len, &m, err) < 0)
+        if (qmp_parse(q->buf, len, ret, err) < 0)
             return -1;
-        if (m.kind == kind)
+        if (ret->kind == kind)
             return 1;
-        if (m.kind == QMP_ERROR)
-            return err_set(err, ERR_UNAVAILABLE, "QEMU says: %s", m.words);
-        if (m.kind != QMP_EVENT)
+        if (ret->kind == QMP_ERROR)
+            return err_set(err, ERR_UNAVAILABLE, "QEMU says: %s", ret->words);
+        if (ret->kind != QMP_EVENT)
             return err_set(err, ERR_CORRUPT, "QMP message: an answer that nobody waits for");
     }
     return err_set(err, ERR_CORRUPT, "QMP: more than %d events and no answer", QMP_EVENTS_MAX);
@@ -125,41 +138,85 @@ static int hung_up(struct err *err)
     return err_set(err, ERR_UNAVAILABLE, "QEMU hung up");
 }
 
-static int say(struct qmp *q, const char *command, struct err *err)
+/* A descriptor goes along with the command that names it. */
+static int say(struct qmp *q, const char *command, const char *arguments, int pass, struct err *err)
 {
-    char text[128];
-    int len = snprintf(text, sizeof(text), "{\"execute\":\"%s\"}\n", command);
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {.room = {0}};
+    char text[SAY_MAX];
+    int len = snprintf(text, sizeof(text), "{\"execute\":\"%s\"%s%s}\n", command,
+                       arguments ? ",\"arguments\":" : "", arguments ? arguments : "");
+    struct iovec data = {.iov_base = text, .iov_len = (size_t)len};
+    struct msghdr m = {.msg_iov = &data, .msg_iovlen = 1};
 
+    if (len < 0 || (size_t)len >= sizeof(text))
+        return err_set(err, ERR_INTERNAL, "QMP command '%s': too long", command);
+    if (pass >= 0) {
+        m.msg_control = &control;
+        m.msg_controllen = sizeof(control);
+        control.head = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.head), &pass, sizeof(pass));
+    }
     if (wait_for(q, POLLOUT, err) < 0)
         return -1;
-    if (send(q->fd, text, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) != len)
+    if (sendmsg(q->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) != len)
         return errno == EPIPE || errno == ECONNRESET ? hung_up(err) : err_sys(err, "write to QEMU");
     return 0;
 }
 
-static int run(struct qmp *q, const char *command, bool may_end, struct err *err)
+struct qmp *qmp_open(int fd, deadline_t deadline, struct err *err)
 {
-    int rc = expect(q, QMP_GREETING, err);
+    struct qmp *q = XNEW(struct qmp);
+    struct qmp_message m;
+    int rc;
 
-    if (rc > 0 && say(q, "qmp_capabilities", err) < 0)
-        return -1;
+    *q = (struct qmp){.fd = fd, .deadline = deadline, .buf = xcalloc(1, QMP_LINE_MAX_BYTES)};
+    rc = expect(q, QMP_GREETING, &m, err);
+    if (rc > 0 && say(q, "qmp_capabilities", NULL, -1, err) < 0)
+        rc = -1;
     if (rc > 0)
-        rc = expect(q, QMP_RETURN, err);
-    if (rc <= 0)
-        return rc < 0 ? -1 : hung_up(err);
-    if (say(q, command, err) < 0)
+        rc = expect(q, QMP_RETURN, &m, err);
+    if (rc > 0)
+        return q;
+    if (rc == 0)
+        hung_up(err);
+    qmp_close(q);
+    return NULL;
+}
+
+void qmp_close(struct qmp *q)
+{
+    if (!q)
+        return;
+    free(q->buf);
+    free(q);
+}
+
+int qmp_ask(struct qmp *q, const char *command, const char *arguments, int pass,
+            struct qmp_message *ret, struct err *err)
+{
+    struct qmp_message m;
+    int rc;
+
+    if (say(q, command, arguments, pass, err) < 0)
         return -1;
-    rc = expect(q, QMP_RETURN, err);
-    if (rc < 0)
-        return -1;
-    return rc > 0 || may_end ? 0 : hung_up(err);
+    rc = expect(q, QMP_RETURN, ret ? ret : &m, err);
+    return rc > 0 ? 0 : rc < 0 ? -1 : hung_up(err);
 }
 
 int qmp_run(int fd, const char *command, bool may_end, deadline_t deadline, struct err *err)
 {
-    struct qmp q = {.fd = fd, .deadline = deadline, .buf = xcalloc(1, QMP_LINE_MAX_BYTES)};
-    int rc = run(&q, command, may_end, err);
+    autoqmp *q = qmp_open(fd, deadline, err);
+    struct qmp_message m;
+    int rc;
 
-    free(q.buf);
-    return rc;
+    if (!q || say(q, command, NULL, -1, err) < 0)
+        return -1;
+    rc = expect(q, QMP_RETURN, &m, err);
+    if (rc < 0)
+        return -1;
+    return rc > 0 || may_end ? 0 : hung_up(err);
 }

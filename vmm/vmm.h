@@ -324,6 +324,15 @@ struct vmm_driver {
     int (*ready)(int fd, deadline_t deadline, struct err *err);
     /** Ask the guest to shut down (ACPI button, Ctrl-Alt-Del); only asks. Errors: as ready. */
     int (*shutdown)(int fd, deadline_t deadline, struct err *err);
+    /** The guest stands still and is served to a debugger, by GDB's protocol on `gdb_fd` (a stream
+     * socket), until debug_end. One at a time. Errors: as ready. NULL: its VMM serves none. */
+    int (*debug_begin)(int fd, int gdb_fd, deadline_t deadline, struct err *err);
+    /** However the debugger has ended: what it changed in the guest's code is taken back, and the
+     * guest goes on, unless it ended meanwhile. Also after no or half a debug_begin. */
+    int (*debug_end)(int fd, deadline_t deadline, struct err *err);
+    /** Begins to write the guest, which stands still meanwhile, to `out_fd` (a pipe) as an ELF core
+     * file, and goes on with it by itself; a reader that has gone ends it. */
+    int (*dump)(int fd, int out_fd, deadline_t deadline, struct err *err);
     bool record; /* its VMM writes to vmm_spec.record_fd */
     /** What an end of the VMM means; fills all of *ret. */
     void (*explain)(const struct vmm_ending *end, struct vmm_verdict *ret);

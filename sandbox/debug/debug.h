@@ -6,7 +6,7 @@
  *
  *   unicri-debug COMMAND [--pid=N --start=T --backend=spt|hvt --memory=BYTES] [--kernel-fd=N]
  *                [--log-fd=N] [--attach-fd=N [--input]] [--netns-fd=N --tap=NAME] [--uid=N]
- *                [--once] [--core-max=N] -- [ARGUMENT...]
+ *                [--once] [--core-max=N] [--rsp-fd=N] [--core-fd=N] -- [ARGUMENT...]
  *
  *   --pid, --start  the VMM and when it started; --backend, --memory as the tender was told.
  *   --kernel-fd     the guest's ELF file, for the names of its functions.
@@ -14,7 +14,9 @@
  *   --netns-fd      the pod's network namespace, where TAP is.
  *   --uid           whose rights are left once all of this is open.
  *   --once          output has an end: no following.
- *   --core-max      watch: how large a file on stdout may become.
+ *   --core-max      watch, core of a crashed guest: how large a file on stdout may become.
+ *   --rsp-fd        a socket on which the VMM itself serves GDB's protocol: nothing is traced then;
+ *   --core-fd       a pipe to which the VMM itself writes a core file.
  *
  * Everything that needs rights is opened first; then the process shuts itself in (shut.c: no files,
  * no capabilities, a user of its own, a few system calls); only then it looks at data. The guest's
@@ -41,7 +43,7 @@ struct debug_options {
     uint64_t start_time;
     bool hvt;
     uint64_t memory;
-    int kernel_fd, log_fd, attach_fd, netns_fd; /* -1: not given */
+    int kernel_fd, log_fd, attach_fd, netns_fd, rsp_fd, core_fd; /* -1: not given */
     bool input, once;
     uint64_t core_max; /* bytes of a core file that watch writes */
     const char *tap;
@@ -57,7 +59,7 @@ struct debug_command {
     int (*run)(const struct debug_options *o, struct err *err);
 };
 extern const struct debug_command debug_console, debug_regs, debug_pcap, debug_gdb, debug_core,
-    debug_watch;
+    debug_watch, debug_vmm_regs, debug_vmm_gdb, debug_vmm_core;
 
 /* ---- shut.c */
 

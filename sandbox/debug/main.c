@@ -24,6 +24,15 @@ static const struct debug_command *const commands[] = {
     &debug_console, &debug_pcap,
 };
 
+/* Of guests whose VMM lets them be looked into. */
+static const struct debug_command *const of_vmm[] = {
+#if defined(__x86_64__)
+    &debug_vmm_regs,
+#endif
+    &debug_vmm_gdb,
+    &debug_vmm_core,
+};
+
 static int number(const char *text, unsigned long long max, unsigned long long *ret,
                   struct err *err)
 {
@@ -74,6 +83,10 @@ static int one_argument(const char *arg, struct debug_options *o, struct err *er
         return fd_argument(value, &o->attach_fd, err);
     if (str_eq(key, "--netns-fd"))
         return fd_argument(value, &o->netns_fd, err);
+    if (str_eq(key, "--rsp-fd"))
+        return fd_argument(value, &o->rsp_fd, err);
+    if (str_eq(key, "--core-fd"))
+        return fd_argument(value, &o->core_fd, err);
     if (str_eq(key, "--backend"))
         o->hvt = str_eq(value, "hvt");
     else if (str_eq(key, "--tap"))
@@ -87,21 +100,32 @@ static int one_argument(const char *arg, struct debug_options *o, struct err *er
     return 0;
 }
 
+static const struct debug_command *find(const struct debug_options *o)
+{
+    bool vmm = o->rsp_fd >= 0 || o->core_fd >= 0;
+    const struct debug_command *const *v = vmm ? of_vmm : commands;
+
+    for (size_t n = vmm ? ARRAY_SIZE(of_vmm) : ARRAY_SIZE(commands); n > 0; n--)
+        if (str_eq(v[n - 1]->name, o->command))
+            return v[n - 1];
+    return NULL;
+}
+
 static int parse(char *const *argv, struct debug_options *o, const struct debug_command **ret,
                  struct err *err)
 {
     *ret = NULL;
     o->command = argv[0] && argv[1] ? argv[1] : "";
-    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-        if (str_eq(commands[i]->name, o->command))
-            *ret = commands[i];
-    if (!*ret)
-        return err_set(err, ERR_INVALID, "no such command here");
+    if (!*o->command)
+        return err_set(err, ERR_INVALID, "which command?");
     argv += 2;
     for (; *argv && !str_eq(*argv, "--"); argv++)
         if (one_argument(*argv, o, err) < 0)
             return -1;
     o->args = *argv ? argv + 1 : argv;
+    *ret = find(o);
+    if (!*ret)
+        return err_set(err, ERR_INVALID, "no such command here");
     if ((*ret)->traces && (!o->pid || !o->memory))
         return err_set(err, ERR_INVALID, "which guest?");
     return 0;
@@ -109,8 +133,13 @@ static int parse(char *const *argv, struct debug_options *o, const struct debug_
 
 int main(int argc, char **argv)
 {
-    struct debug_options o = {
-        .kernel_fd = -1, .log_fd = -1, .attach_fd = -1, .netns_fd = -1, .tap = ""};
+    struct debug_options o = {.kernel_fd = -1,
+                              .log_fd = -1,
+                              .attach_fd = -1,
+                              .netns_fd = -1,
+                              .rsp_fd = -1,
+                              .core_fd = -1,
+                              .tap = ""};
     const struct debug_command *command;
     struct err err = ERR_INIT;
     int rc;

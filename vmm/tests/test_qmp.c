@@ -67,6 +67,54 @@ static void answers(void **state)
     }
 }
 
+/* What an answer says; a descriptor arrives at the other end. */
+static void asks(void **state)
+{
+    static const char said[] = GREETING RETURN EVENT
+        "{\"return\": \"Disabled\\r\\n\"}\n{\"return\": {\"status\": \"paused\"}}\n"
+        "{\"return\": {\"status\": 5}}\n{\"return\": []}\n{\"return\": null}\n";
+    static const char *const words[] = {"Disabled  ", "paused", "", "", ""};
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    char heard[1024];
+    struct iovec data = {.iov_base = heard, .iov_len = sizeof(heard)};
+    struct msghdr m = {.msg_iov = &data,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
+    struct err err = ERR_INIT;
+    int ends[2], got = -1;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(send(ends[1], said, strlen(said), 0), (ssize_t)strlen(said));
+
+    struct qmp *q = qmp_open(ends[0], deadline_in(10 * NSEC_PER_SEC), &err);
+
+    assert_non_null(q);
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        struct qmp_message answer;
+
+        assert_int_equal(qmp_ask(q, "getfd", "{\"fdname\":\"x\"}", i ? -1 : ends[0], &answer, &err),
+                         0);
+        assert_string_equal(answer.words, words[i]);
+    }
+    qmp_close(q);
+    assert_true(recvmsg(ends[1], &m, MSG_CMSG_CLOEXEC) > 0); /* up to the descriptor */
+    if (!CMSG_FIRSTHDR(&m)) {
+        m.msg_controllen = sizeof(control);
+        assert_true(recvmsg(ends[1], &m, MSG_CMSG_CLOEXEC) > 0);
+    }
+    assert_non_null(CMSG_FIRSTHDR(&m));
+    memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(got));
+    assert_true(got >= 0);
+    close(got);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void silence(void **state)
 {
     struct err err = ERR_INIT;
@@ -99,6 +147,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers),
+        cmocka_unit_test(asks),
         cmocka_unit_test(silence),
         cmocka_unit_test(floods),
     };
