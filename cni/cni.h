@@ -185,7 +185,8 @@ struct guest_link {
     enum guest_link_mode mode;
 };
 
-/* Zero is the strict choice. Modes other than BPF know no sources: the guest may claim any. */
+/* Zero is the strict choice. With both of the latter true nothing is looked at in the modes without
+ * BPF; else these need u32. */
 struct guest_link_options {
     uid_t owner_uid; /* may open the tap's queue; the fd is passed anyway */
     bool vnet_hdr;   /* IFF_VNET_HDR (QEMU, Firecracker), else plain frames (Solo5) */

@@ -40,4 +40,11 @@ size_t guard_build(const struct guard_rules *rules, struct bpf_insn *ret);
  * Errors: UNSUPPORTED with what the kernel says. Thread: any. */
 int guard_load(const struct guard_rules *rules, struct err *err);
 
+struct rtnl;
+/** guard_u32() - the same rules without BPF: filters of the tap that send to the interface `pod`
+ * what may leave, and back to the guest what may not. Stricter about IPv6: discovery is not looked
+ * for behind extension headers, these are refused. Errors: UNSUPPORTED without u32. */
+int guard_u32(struct rtnl *nl, int tap, int pod, const struct guard_rules *rules,
+              struct err *err) MUST_CHECK;
+
 #endif

@@ -11,7 +11,8 @@
  *
  * - mode BPF: ingress of IFNAME runs from_pod, ingress of the tap a guard (guard.h) and then
  *   from_guest, egress of lo from_lo;
- * - modes MATCHALL and U32: what arrives at either one leaves by the other.
+ * - modes MATCHALL and U32: what arrives at either one leaves by the other, the guest's as far as
+ *   the filters of guard_u32.c let it.
  *
  * The empty clsact qdiscs stay behind: they cost nothing, and others may have put filters there.
  *
@@ -38,7 +39,6 @@
 #include "cni/rtnl.h"
 
 #define ALIAS_PREFIX "unicri"
-#define LO_IFINDEX   1
 #define CLASSID_MAX  0xffff
 #define TAP_MTU_MAX  65521 /* 65535 without the Ethernet header */
 
@@ -157,32 +157,43 @@ static int join_lo(struct job *job, const struct rtnl_iface *pod, int tap, int p
     if (rtnl_neigh_add(job->nl, tap, AF_INET6, hop6, pod->mac, &ignored) < 0)
         log_debug("ignoring: %s", ignored.msg);
     (void)set_sysctl("ipv4", "lo", "accept_local", "1", &ignored);
-    if (rtnl_clsact_add(job->nl, LO_IFINDEX, err) < 0)
+    if (rtnl_clsact_add(job->nl, RTNL_LO_IFINDEX, err) < 0)
         return -1;
-    return rtnl_filter_bpf(job->nl, LO_IFINDEX, RTNL_EGRESS, RTNL_LINK, prog_fd, (uint16_t)tap,
+    return rtnl_filter_bpf(job->nl, RTNL_LO_IFINDEX, RTNL_EGRESS, RTNL_LINK, prog_fd, (uint16_t)tap,
                            err);
 }
 
-/* The pod's addresses are the guest's. */
-static int guard(struct job *job, const struct rtnl_iface *pod, int tap, struct err *err)
+/* The pod's addresses are the guest's. Returns: whether there is anything to watch; -1. */
+static int guard_rules(struct job *job, const struct rtnl_iface *pod, struct guard_rules *ret,
+                       struct err *err)
 {
     struct rtnl_address own[RTNL_ADDRESSES_MAX];
-    struct guard_rules rules = {.any_source = job->options->any_source,
-                                .metadata = job->options->metadata};
-    autofd int fd = -1;
     size_t n;
 
-    if (rules.any_source && rules.metadata)
+    *ret = (struct guard_rules){.any_source = job->options->any_source,
+                                .metadata = job->options->metadata};
+    if (ret->any_source && ret->metadata)
         return 0;
     if (rtnl_addresses(job->nl, pod->index, own, &n, err) < 0)
         return -1;
-    memcpy(rules.mac, pod->mac, sizeof(rules.mac));
+    memcpy(ret->mac, pod->mac, sizeof(ret->mac));
     for (size_t i = 0; i < n; i++) {
-        if (own[i].family == AF_INET && rules.n4 < GUARD_ADDRESSES_MAX)
-            memcpy(&rules.v4[rules.n4++], own[i].addr, sizeof(rules.v4[0]));
-        else if (own[i].family == AF_INET6 && rules.n6 < GUARD_ADDRESSES_MAX)
-            memcpy(&rules.v6[rules.n6++], own[i].addr, sizeof(rules.v6[0]));
+        if (own[i].family == AF_INET && ret->n4 < GUARD_ADDRESSES_MAX)
+            memcpy(&ret->v4[ret->n4++], own[i].addr, sizeof(ret->v4[0]));
+        else if (own[i].family == AF_INET6 && ret->n6 < GUARD_ADDRESSES_MAX)
+            memcpy(&ret->v6[ret->n6++], own[i].addr, sizeof(ret->v6[0]));
     }
+    return 1;
+}
+
+static int guard_bpf(struct job *job, const struct rtnl_iface *pod, int tap, struct err *err)
+{
+    struct guard_rules rules;
+    int wanted = guard_rules(job, pod, &rules, err);
+    autofd int fd = -1;
+
+    if (wanted <= 0)
+        return wanted;
     fd = guard_load(&rules, err);
     return fd < 0 ? -1 : rtnl_filter_bpf(job->nl, tap, RTNL_INGRESS, RTNL_GUARD, fd, 0, err);
 }
@@ -195,7 +206,7 @@ static int join_bpf(struct job *job, const struct rtnl_iface *pod, int tap, stru
         return err_set(err, ERR_EXHAUSTED, "interface index beyond %d", CLASSID_MAX);
     if (classifier_get(&progs, err) < 0)
         return -1;
-    if (guard(job, pod, tap, err) < 0 ||
+    if (guard_bpf(job, pod, tap, err) < 0 ||
         rtnl_filter_bpf(job->nl, tap, RTNL_INGRESS, RTNL_LINK, progs.from_guest,
                         (uint16_t)pod->index, err) < 0 ||
         join_lo(job, pod, tap, progs.from_lo, err) < 0)
@@ -204,26 +215,42 @@ static int join_bpf(struct job *job, const struct rtnl_iface *pod, int tap, stru
                            (uint16_t)tap, err);
 }
 
+static int join_plain(struct job *job, const struct rtnl_iface *pod, int tap, struct err *err)
+{
+    const char *kind = job->ret->mode == GUEST_LINK_MATCHALL ? "matchall" : "u32";
+    struct guard_rules rules;
+    int wanted = guard_rules(job, pod, &rules, err);
+
+    if (wanted < 0)
+        return -1;
+    /* Of a tap that has been there before. */
+    for (int s = RTNL_GUARD_8021Q; s <= RTNL_LINK; s++)
+        if (rtnl_filter_del(job->nl, tap, RTNL_INGRESS, (enum rtnl_stage)s, err) < 0)
+            return -1;
+    if (wanted && guard_u32(job->nl, tap, pod->index, &rules, err) < 0)
+        return err_wrap(err, "what the guest sends cannot be checked on this kernel "
+                             "(network.guest_source_check = false and network.guest_metadata = "
+                             "true do without)");
+    if (!wanted && rtnl_filter_redirect(job->nl, tap, kind, pod->index, err) < 0)
+        return -1;
+    return rtnl_filter_redirect(job->nl, pod->index, kind, tap, err);
+}
+
 static int unjoin(struct job *job, int pod, struct err *err)
 {
-    if (pod > 0 && rtnl_filter_del(job->nl, pod, RTNL_INGRESS, err) < 0)
+    if (pod > 0 && rtnl_filter_del(job->nl, pod, RTNL_INGRESS, RTNL_LINK, err) < 0)
         return -1;
-    return rtnl_filter_del(job->nl, LO_IFINDEX, RTNL_EGRESS, err);
+    return rtnl_filter_del(job->nl, RTNL_LO_IFINDEX, RTNL_EGRESS, RTNL_LINK, err);
 }
 
 static int join(struct job *job, const struct rtnl_iface *pod, int tap, struct err *err)
 {
-    const char *kind = job->ret->mode == GUEST_LINK_MATCHALL ? "matchall" : "u32";
-
     if (unjoin(job, pod->index, err) < 0) /* of a guest that is gone, perhaps of another mode */
         return -1;
     if (rtnl_clsact_add(job->nl, tap, err) < 0 || rtnl_clsact_add(job->nl, pod->index, err) < 0)
         return -1;
-    if (job->ret->mode == GUEST_LINK_BPF)
-        return join_bpf(job, pod, tap, err);
-    if (rtnl_filter_redirect(job->nl, tap, kind, pod->index, err) < 0)
-        return -1;
-    return rtnl_filter_redirect(job->nl, pod->index, kind, tap, err);
+    return job->ret->mode == GUEST_LINK_BPF ? join_bpf(job, pod, tap, err)
+                                            : join_plain(job, pod, tap, err);
 }
 
 /* ---------------------------------------------------- create and remove */
@@ -349,79 +376,4 @@ int guest_link_remove(const char *netns, const char *ifname, const char *tap, st
         return err_wrap(err, "unlink a guest");
     }
     return 0;
-}
-
-/* -------------------------------------------------------------- probe */
-
-static pthread_mutex_t probe_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the two below */
-static int probed = -1;
-static char probe_why[2 * ERR_MSG_MAX_BYTES];
-
-static struct mode {
-    const char *name;
-    enum guest_link_mode mode;
-} modes[] = {
-    {"bpf", GUEST_LINK_BPF},
-    {"matchall", GUEST_LINK_MATCHALL},
-    {"u32", GUEST_LINK_U32},
-};
-
-/* In a namespace that ends with this call: can a filter of this kind be put on lo? */
-static int probe_kind(void *arg, struct err *err)
-{
-    const char *kind = ((const struct mode *)arg)->name;
-    autortnl *nl = rtnl_open(err);
-    struct classifier progs;
-
-    if (!nl || rtnl_clsact_add(nl, LO_IFINDEX, err) < 0)
-        return -1;
-    if (!str_eq(kind, "bpf"))
-        return rtnl_filter_redirect(nl, LO_IFINDEX, kind, LO_IFINDEX, err);
-    if (classifier_get(&progs, err) < 0)
-        return -1;
-    return rtnl_filter_bpf(nl, LO_IFINDEX, RTNL_EGRESS, RTNL_LINK, progs.from_lo, LO_IFINDEX, err);
-}
-
-static void probe(void)
-{
-    char *end = probe_why + sizeof(probe_why);
-    char *p = probe_why;
-
-    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
-        struct err err = ERR_INIT;
-
-        if (netns_run(-1, probe_kind, &modes[i], &err) == 0) {
-            probed = (int)modes[i].mode;
-            return;
-        }
-        p += snprintf(p, (size_t)(end - p), "%s%s: %s", p == probe_why ? "" : "; ", modes[i].name,
-                      err.msg);
-        if (p >= end)
-            p = end - 1;
-    }
-    probed = GUEST_LINK_U32; /* guest_link_create() will say what is missing */
-}
-
-enum guest_link_mode guest_link_probe(char **ret_why)
-{
-    const char *forced = getenv("UNICRI_GUEST_LINK");
-    enum guest_link_mode mode;
-
-    if (ret_why)
-        *ret_why = NULL;
-    for (size_t i = 0; forced && i < ARRAY_SIZE(modes); i++) {
-        if (!str_eq(forced, modes[i].name))
-            continue;
-        if (ret_why)
-            *ret_why = xasprintf("UNICRI_GUEST_LINK=%s", forced);
-        return modes[i].mode;
-    }
-    pthread_mutex_lock(&probe_lock);
-    if (probed < 0)
-        probe();
-    mode = (enum guest_link_mode)probed;
-    if (ret_why && *probe_why)
-        *ret_why = xstrdup(probe_why);
-    pthread_mutex_unlock(&probe_lock);
-    return mode;
 }

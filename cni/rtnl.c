@@ -5,16 +5,13 @@
  *
  * Invariant: no answer is waited for longer than ANSWER_SECONDS.
  */
-#include "cni/rtnl.h"
+#include "cni/rtnl_private.h"
 
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
-#include <linux/pkt_cls.h>
-#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include <linux/tc_act/tc_mirred.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
@@ -22,11 +19,6 @@
 #include <sys/socket.h>
 
 #define ANSWER_SECONDS 30
-#define FILTER_PRIORITY                                                                            \
-    0x7562 /* and the next: one a stage; high numbers come late: filters of others are asked first \
-            */
-#define FILTER_HANDLE 1
-#define CLSACT_HANDLE 0xffff0000u
 
 struct rtnl {
     struct nl_sock *sk;
@@ -60,7 +52,7 @@ void rtnl_close(struct rtnl *nl)
     free(nl);
 }
 
-static int nl_fail(int r, struct err *err, const char *what)
+int rtnl_fail(int r, struct err *err, const char *what)
 {
     enum err_code code = ERR_INTERNAL;
 
@@ -77,22 +69,20 @@ static int nl_fail(int r, struct err *err, const char *what)
     return err_set(err, code, "%s: %s", what, nl_geterror(r));
 }
 
-/* Message space is allocated in one page and attributes here are small: running out is a bug of
- * ours. */
-static void put(struct nl_msg *msg, int type, const void *data, size_t len)
+void rtnl_put(struct nl_msg *msg, int type, const void *data, size_t len)
 {
     if (nla_put(msg, type, (int)len, data) < 0)
         abort();
 }
-static void put_u32(struct nl_msg *msg, int type, uint32_t v)
+void rtnl_put_u32(struct nl_msg *msg, int type, uint32_t v)
 {
-    put(msg, type, &v, sizeof(v));
+    rtnl_put(msg, type, &v, sizeof(v));
 }
-static void put_string(struct nl_msg *msg, int type, const char *s)
+void rtnl_put_string(struct nl_msg *msg, int type, const char *s)
 {
-    put(msg, type, s, strlen(s) + 1);
+    rtnl_put(msg, type, s, strlen(s) + 1);
 }
-static struct nlattr *nest(struct nl_msg *msg, int type)
+struct nlattr *rtnl_nest(struct nl_msg *msg, int type)
 {
     struct nlattr *a = nla_nest_start(msg, type);
 
@@ -101,7 +91,7 @@ static struct nlattr *nest(struct nl_msg *msg, int type)
     return a;
 }
 
-static struct nl_msg *message(int type, int flags, const void *header, size_t len)
+struct nl_msg *rtnl_message(int type, int flags, const void *header, size_t len)
 {
     struct nl_msg *msg = nlmsg_alloc_simple(type, flags | NLM_F_REQUEST);
     void *p = msg ? nlmsg_reserve(msg, len, NLMSG_ALIGNTO) : NULL;
@@ -112,10 +102,9 @@ static struct nl_msg *message(int type, int flags, const void *header, size_t le
     return msg;
 }
 
-/* Returns: 0 or a negative libnl code. */
-static int talk(struct rtnl *nl, struct nl_msg *msg)
+int rtnl_talk(struct rtnl *nl, struct nl_msg *msg)
 {
-    return nl_send_sync(nl->sk, msg); /* frees msg */
+    return nl_send_sync(nl->sk, msg);
 }
 
 /* Ask for a table and hand each entry to `f`. */
@@ -130,7 +119,7 @@ static int dump_table(struct rtnl *nl, struct nl_msg *msg, nl_recvmsg_msg_cb_t f
     if (r >= 0)
         r = nl_recvmsgs_default(nl->sk);
     (void)nl_socket_modify_cb(nl->sk, NL_CB_VALID, NL_CB_DEFAULT, NULL, NULL);
-    return r < 0 ? nl_fail(r, err, what) : 0;
+    return r < 0 ? rtnl_fail(r, err, what) : 0;
 }
 
 /* --------------------------------------------------------- interfaces */
@@ -168,10 +157,10 @@ int rtnl_ifaces(struct rtnl *nl, struct rtnl_iface ret[RTNL_LINKS_MAX], size_t *
                 struct err *err)
 {
     struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC};
-    struct nl_msg *msg = message(RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi));
+    struct nl_msg *msg = rtnl_message(RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi));
     struct dump dump = {.ifaces = ret};
 
-    put_u32(msg, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    rtnl_put_u32(msg, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
     if (dump_table(nl, msg, on_link, &dump, "list interfaces", err) < 0)
         return -1;
     *ret_n = dump.n;
@@ -213,7 +202,7 @@ int rtnl_addresses(struct rtnl *nl, int index, struct rtnl_address ret[RTNL_ADDR
     struct ifaddrmsg ifa = {.ifa_family = AF_UNSPEC};
     struct address_dump dump = {.index = index, .addresses = ret};
 
-    if (dump_table(nl, message(RTM_GETADDR, NLM_F_DUMP, &ifa, sizeof(ifa)), on_address, &dump,
+    if (dump_table(nl, rtnl_message(RTM_GETADDR, NLM_F_DUMP, &ifa, sizeof(ifa)), on_address, &dump,
                    "list addresses", err) < 0)
         return -1;
     *ret_n = dump.n;
@@ -261,7 +250,7 @@ int rtnl_link_stats(struct rtnl *nl, struct link_stats *ret, size_t max, size_t 
                     struct err *err)
 {
     struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC};
-    struct nl_msg *msg = message(RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi));
+    struct nl_msg *msg = rtnl_message(RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi));
     struct stats_dump dump = {.links = ret, .max = max};
 
     if (dump_table(nl, msg, on_link_stats, &dump, "read the counters of the interfaces", err) < 0)
@@ -278,42 +267,42 @@ int rtnl_iface_setup(struct rtnl *nl, const struct rtnl_iface *iface, struct err
     struct nl_msg *msg;
     int r;
 
-    msg = message(RTM_NEWLINK, 0, &ifi, sizeof(ifi));
-    put(msg, IFLA_ADDRESS, iface->mac, sizeof(iface->mac));
-    put_u32(msg, IFLA_MTU, (uint32_t)iface->mtu);
-    put(msg, IFLA_IFALIAS, iface->alias, strlen(iface->alias));
-    r = talk(nl, msg);
+    msg = rtnl_message(RTM_NEWLINK, 0, &ifi, sizeof(ifi));
+    rtnl_put(msg, IFLA_ADDRESS, iface->mac, sizeof(iface->mac));
+    rtnl_put_u32(msg, IFLA_MTU, (uint32_t)iface->mtu);
+    rtnl_put(msg, IFLA_IFALIAS, iface->alias, strlen(iface->alias));
+    r = rtnl_talk(nl, msg);
     if (r < 0)
-        return nl_fail(r, err, "set MAC and MTU of the tap");
+        return rtnl_fail(r, err, "set MAC and MTU of the tap");
 
     /* On its own: a kernel without IPv6 refuses it, and then there is nothing to be quiet about. */
-    msg = message(RTM_NEWLINK, 0, &ifi, sizeof(ifi));
-    spec = nest(msg, IFLA_AF_SPEC);
-    inet6 = nest(msg, AF_INET6);
-    put(msg, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof(none));
+    msg = rtnl_message(RTM_NEWLINK, 0, &ifi, sizeof(ifi));
+    spec = rtnl_nest(msg, IFLA_AF_SPEC);
+    inet6 = rtnl_nest(msg, AF_INET6);
+    rtnl_put(msg, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof(none));
     nla_nest_end(msg, inet6);
     nla_nest_end(msg, spec);
-    r = talk(nl, msg);
+    r = rtnl_talk(nl, msg);
     if (r < 0 && r != -NLE_OPNOTSUPP && r != -NLE_AF_NOSUPPORT)
-        return nl_fail(r, err, "turn off IPv6 address generation of the tap");
+        return rtnl_fail(r, err, "turn off IPv6 address generation of the tap");
     return 0;
 }
 
 int rtnl_iface_up(struct rtnl *nl, int index, struct err *err)
 {
     struct ifinfomsg ifi = {.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
-    int r = talk(nl, message(RTM_NEWLINK, 0, &ifi, sizeof(ifi)));
+    int r = rtnl_talk(nl, rtnl_message(RTM_NEWLINK, 0, &ifi, sizeof(ifi)));
 
-    return r < 0 ? nl_fail(r, err, "bring the tap up") : 0;
+    return r < 0 ? rtnl_fail(r, err, "bring the tap up") : 0;
 }
 
 int rtnl_iface_del(struct rtnl *nl, int index, struct err *err)
 {
     struct ifinfomsg ifi = {.ifi_index = index};
-    int r = talk(nl, message(RTM_DELLINK, 0, &ifi, sizeof(ifi)));
+    int r = rtnl_talk(nl, rtnl_message(RTM_DELLINK, 0, &ifi, sizeof(ifi)));
 
     if (r < 0 && r != -NLE_NODEV && r != -NLE_OBJ_NOTFOUND)
-        return nl_fail(r, err, "delete the tap");
+        return rtnl_fail(r, err, "delete the tap");
     return 0;
 }
 
@@ -322,125 +311,12 @@ int rtnl_neigh_add(struct rtnl *nl, int index, int family, const void *addr,
 {
     struct ndmsg ndm = {
         .ndm_family = (uint8_t)family, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT};
-    struct nl_msg *msg = message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &ndm, sizeof(ndm));
+    struct nl_msg *msg =
+        rtnl_message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &ndm, sizeof(ndm));
     int r;
 
-    put(msg, NDA_DST, addr, family == AF_INET ? 4 : 16);
-    put(msg, NDA_LLADDR, mac, RTNL_MAC_BYTES);
-    r = talk(nl, msg);
-    return r < 0 ? nl_fail(r, err, "add the guest as a neighbour") : 0;
-}
-
-/* ------------------------------------------------------------ filters */
-
-int rtnl_clsact_add(struct rtnl *nl, int index, struct err *err)
-{
-    struct tcmsg tcm = {
-        .tcm_ifindex = index, .tcm_handle = CLSACT_HANDLE, .tcm_parent = TC_H_CLSACT};
-    struct nl_msg *msg = message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, &tcm, sizeof(tcm));
-    int r;
-
-    put_string(msg, TCA_KIND, "clsact");
-    r = talk(nl, msg);
-    if (r < 0 && r != -NLE_EXIST)
-        return nl_fail(r, err, "add qdisc clsact");
-    return 0;
-}
-
-static struct nl_msg *filter_message(int type, int flags, int index, enum rtnl_side side,
-                                     enum rtnl_stage stage, uint32_t handle)
-{
-    uint32_t priority = FILTER_PRIORITY + (uint32_t)stage;
-    struct tcmsg tcm = {
-        .tcm_ifindex = index,
-        .tcm_parent =
-            TC_H_MAKE(TC_H_CLSACT, side == RTNL_INGRESS ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS),
-        .tcm_handle = handle,
-        .tcm_info = TC_H_MAKE(priority << 16, htons(ETH_P_ALL)),
-    };
-
-    return message(type, flags, &tcm, sizeof(tcm));
-}
-
-int rtnl_filter_bpf(struct rtnl *nl, int index, enum rtnl_side side, enum rtnl_stage stage,
-                    int prog_fd, uint16_t classid, struct err *err)
-{
-    struct nl_msg *msg = filter_message(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE, index, side,
-                                        stage, FILTER_HANDLE);
-    struct nlattr *options;
-    int r;
-
-    put_string(msg, TCA_KIND, "bpf");
-    options = nest(msg, TCA_OPTIONS);
-    put_u32(msg, TCA_BPF_FD, (uint32_t)prog_fd);
-    put_string(msg, TCA_BPF_NAME, "unicri");
-    put_u32(msg, TCA_BPF_CLASSID, classid);
-    put_u32(msg, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
-    nla_nest_end(msg, options);
-    r = talk(nl, msg);
-    return r < 0 ? nl_fail(r, err, "add a bpf filter") : 0;
-}
-
-static void put_redirect(struct nl_msg *msg, int type, int to)
-{
-    struct tc_mirred mirred = {
-        .eaction = TCA_EGRESS_REDIR, .action = TC_ACT_STOLEN, .ifindex = (uint32_t)to};
-    struct nlattr *actions = nest(msg, type);
-    struct nlattr *first = nest(msg, 1);
-    struct nlattr *options;
-
-    put_string(msg, TCA_ACT_KIND, "mirred");
-    options = nest(msg, TCA_ACT_OPTIONS);
-    put(msg, TCA_MIRRED_PARMS, &mirred, sizeof(mirred));
-    nla_nest_end(msg, options);
-    nla_nest_end(msg, first);
-    nla_nest_end(msg, actions);
-}
-
-/* A selector with one key that every frame matches. */
-static void put_u32_any(struct nl_msg *msg)
-{
-    union {
-        struct tc_u32_sel sel;
-        char bytes[sizeof(struct tc_u32_sel) + sizeof(struct tc_u32_key)];
-    } any;
-
-    memset(&any, 0, sizeof(any));
-    any.sel.flags = TC_U32_TERMINAL;
-    any.sel.nkeys = 1;
-    put(msg, TCA_U32_SEL, any.bytes, sizeof(any.bytes));
-}
-
-int rtnl_filter_redirect(struct rtnl *nl, int index, const char *kind, int to, struct err *err)
-{
-    struct nl_msg *msg = filter_message(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, index,
-                                        RTNL_INGRESS, RTNL_LINK, 0);
-    struct nlattr *options;
-    int r;
-
-    put_string(msg, TCA_KIND, kind);
-    options = nest(msg, TCA_OPTIONS);
-    if (strcmp(kind, "u32") == 0) {
-        put_u32_any(msg);
-        put_redirect(msg, TCA_U32_ACT, to);
-    } else {
-        put_redirect(msg, TCA_MATCHALL_ACT, to);
-    }
-    nla_nest_end(msg, options);
-    r = talk(nl, msg);
-    if (r < 0) {
-        (void)nl_fail(r, err, "with action 'mirred'");
-        return err_wrap(err, "add a filter '%s'", kind);
-    }
-    return 0;
-}
-
-int rtnl_filter_del(struct rtnl *nl, int index, enum rtnl_side side, struct err *err)
-{
-    int r = talk(nl, filter_message(RTM_DELTFILTER, 0, index, side, RTNL_LINK, 0));
-
-    /* INVAL: there is no clsact qdisc. */
-    if (r < 0 && r != -NLE_OBJ_NOTFOUND && r != -NLE_NODEV && r != -NLE_INVAL)
-        return nl_fail(r, err, "delete the redirect");
-    return 0;
+    rtnl_put(msg, NDA_DST, addr, family == AF_INET ? 4 : 16);
+    rtnl_put(msg, NDA_LLADDR, mac, RTNL_MAC_BYTES);
+    r = rtnl_talk(nl, msg);
+    return r < 0 ? rtnl_fail(r, err, "add the guest as a neighbour") : 0;
 }

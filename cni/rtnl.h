@@ -19,6 +19,7 @@
 #define RTNL_ALIAS_MAX_BYTES 128
 #define RTNL_MAC_BYTES       6
 #define RTNL_LINKS_MAX       64
+#define RTNL_LO_IFINDEX      1 /* in every namespace */
 
 struct rtnl;
 struct rtnl_iface {
@@ -59,10 +60,18 @@ struct rtnl_address {
 int rtnl_addresses(struct rtnl *nl, int index, struct rtnl_address ret[RTNL_ADDRESSES_MAX],
                    size_t *ret_n, struct err *err) MUST_CHECK;
 
-/* Filters. All of ours have two priorities, one for each stage; at most one of a stage on each side
- * of an interface. */
+/* Filters. All of ours have priorities of their own, one for each stage. Stages of a protocol see
+ * its frames only: a tagged one is its tag's. */
 enum rtnl_side { RTNL_INGRESS, RTNL_EGRESS };
-enum rtnl_stage { RTNL_GUARD, RTNL_LINK }; /* in this order */
+enum rtnl_stage { /* in this order; numbers are priorities in the kernel, and stay */
+                  RTNL_GUARD_8021Q = -5,
+                  RTNL_GUARD_8021AD,
+                  RTNL_GUARD_ARP,
+                  RTNL_GUARD_IP4,
+                  RTNL_GUARD_IP6,
+                  RTNL_GUARD, /* these two: one filter on each side of an interface */
+                  RTNL_LINK,
+};
 
 /** rtnl_clsact_add() - the qdisc that carries filters; there already: success. */
 int rtnl_clsact_add(struct rtnl *nl, int index, struct err *err) MUST_CHECK;
@@ -74,7 +83,20 @@ int rtnl_filter_bpf(struct rtnl *nl, int index, enum rtnl_side side, enum rtnl_s
  * or "u32". */
 int rtnl_filter_redirect(struct rtnl *nl, int index, const char *kind, int to,
                          struct err *err) MUST_CHECK;
-/** rtnl_filter_del() - that of stage RTNL_LINK and no other; absent: success. */
-int rtnl_filter_del(struct rtnl *nl, int index, enum rtnl_side side, struct err *err) MUST_CHECK;
+
+#define RTNL_U32_KEYS_MAX 16
+/* 32 bits of a frame are compared; one that ends before them ends the stage, unmatched. */
+struct rtnl_u32_key {
+    int offset;           /* from the network header; negative: of Ethernet's */
+    uint32_t mask, value; /* host order */
+};
+#define RTNL_U32_ALWAYS_THERE (-4) /* the end of Ethernet's header */
+/** rtnl_filter_u32() - frames that arrive at `index` and have all `n` keys leave by `to`. Filters
+ * of a stage are asked in the order of their numbers, 1 to 4095; each number once. */
+int rtnl_filter_u32(struct rtnl *nl, int index, enum rtnl_stage stage, uint32_t order,
+                    const struct rtnl_u32_key *keys, size_t n, int to, struct err *err) MUST_CHECK;
+/** rtnl_filter_del() - those of one stage; absent: success. */
+int rtnl_filter_del(struct rtnl *nl, int index, enum rtnl_side side, enum rtnl_stage stage,
+                    struct err *err) MUST_CHECK;
 
 #endif

@@ -183,6 +183,10 @@ static void all_to_the_guest(const char *mode)
     before = guest.tcp[SIDECAR_PORT];
     assert_answer(ask_tcp(false, POD4, SIDECAR_PORT), GUEST_REPLY);
     assert_true(guest.tcp[SIDECAR_PORT] > before);
+    lab_run("ip neigh replace " POD6 " nud permanent dev veth0 lladdr"
+            " $(nsenter --net=pod ip -o link show eth0 | sed 's/.*ether //;s/ .*//')");
+    assert_answer(ask_tcp(false, POD6, GUEST_PORT), GUEST_REPLY);
+    assert_answer(ask_udp(false, POD6, SIDECAR_PORT), "hello");
     server_stop(&sidecar);
     guest_down();
     pod_run("test -z \"$(tc filter show dev eth0 ingress)\"");

@@ -177,3 +177,28 @@ func TestSideContainersOption(t *testing.T) {
 		}
 	}
 }
+
+// TestWithoutBPF: where the kernel loads no BPF classifier the guest has the pod's address of both families for itself.
+func TestWithoutBPF(t *testing.T) {
+	n := dualNode(t, false, "UNICRI_GUEST_LINK=u32")
+	nodeServer(t, n)
+	p := n.RunPod(t, "plain")
+	g := p.Run(t, "guest", h.GuestRef("http.spt"), nil, args())
+	v4, v6 := ips(t, p)
+	for _, f := range [][2]string{{v4, node4}, {v6, node6}} {
+		ip, node := f[0], f[1]
+		if got, err := n.Get("http://"+net.JoinHostPort(ip, "8080")+"/", 10*time.Second); err != nil || !strings.Contains(got, "unicri http guest") {
+			t.Errorf("node -> %s: %q %v", ip, got, err)
+		}
+		if got := askUDP(n.NS, ip, "8080", "datagram\n"); got != "datagram\n" {
+			t.Errorf("node -> %s, UDP: %q", ip, got)
+		}
+		if out, err := n.NS.Output("busybox", "ping", "-c", "1", "-W", "3", ip); err != nil {
+			t.Errorf("ping %s: %v %s", ip, err, out)
+		}
+		told(t, n, g, ip, "/get/"+node+"/7000/2003", "port 7000 from port 2003 says: hello from the node")
+		told(t, n, g, ip, "/udp/"+node+"/7000/2006", "port 7000 to port 2006: echo of hello from the guest")
+	}
+	p.Stop(t)
+	p.Remove(t)
+}
