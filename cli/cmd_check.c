@@ -107,6 +107,37 @@ static void check_tun(struct report *r)
              strerror(errno));
 }
 
+static void check_landlock(struct report *r)
+{
+    const int best = 6; /* what the jail makes use of */
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, 1UL /* ask for the version */);
+    if (abi >= best)
+        tell(r, GOOD, "landlock", "ABI %ld: a second wall around the files of VMMs", abi);
+    else if (abi > 0)
+        tell(r, LIMITED, "landlock",
+             "ABI %ld: a second wall around the files of VMMs, not around %s; kernel 6.12 has all",
+             abi, abi >= 4 ? "signals and abstract sockets" : "TCP, signals and abstract sockets");
+    else
+        tell(r, LIMITED, "landlock", "VMMs are jailed without it: %s",
+             errno == EOPNOTSUPP ? "boot with `lsm=landlock,...` among the others"
+                                 : "the kernel is older than 5.13 or built without");
+}
+
+static void check_user_namespaces(struct report *r)
+{
+    struct err err = ERR_INIT;
+    autofree char *text = NULL;
+    if (access("/proc/self/ns/user", F_OK) < 0)
+        tell(r, LIMITED, "userns", "the kernel has no user namespaces: VMMs are jailed without");
+    else if (fs_read_file(AT_FDCWD, "/proc/sys/user/max_user_namespaces", CHECK_FILE_MAX_BYTES,
+                          &text, NULL, &err) == 0 &&
+             strtol(text, NULL, 10) == 0)
+        tell(r, LIMITED, "userns",
+             "user.max_user_namespaces is 0: VMMs are jailed without, pods cannot ask for one");
+    else
+        tell(r, GOOD, "userns", "each VMM can have a user namespace of its own");
+}
+
 static void check_bpf(struct report *r)
 {
     const struct bpf_insn program[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
@@ -236,6 +267,8 @@ int cmd_check(struct cli *cli, int argc, char **argv)
     check_cgroups(&r);
     check_runc(&r);
     check_cni(&r);
+    check_landlock(&r);
+    check_user_namespaces(&r);
     check_tun(&r);
     check_bpf(&r);
     check_kvm(&r);

@@ -70,6 +70,10 @@ static int put_jail(struct container *c, const struct vmm_jail *jail, struct mon
         monitor_field_int(m, "nofile", (int64_t)jail->nofile);
     monitor_field_int(m, "fsize", (int64_t)jail->fsize);
     monitor_field_int(m, "new_pid_ns", jail->new_pid_ns);
+    for (size_t i = 0; i < jail->n_ioctls; i++)
+        monitor_field_int(m, "ioctl", jail->ioctls[i]);
+    if (jail->new_user_ns)
+        monitor_field_int(m, "new_user_ns", 1);
     if (jail->interface_sockets)
         monitor_field_int(m, "interface_sockets", 1);
     if (jail->tmpfs_bytes)

@@ -222,6 +222,7 @@ const struct vmm_driver vmm_cloud_hypervisor = {
     .accepts = accepts,
     .plan = plan,
     .can = VMM_CAN_NET | VMM_CAN_INITRD | VMM_CAN_BLOCK | VMM_CAN_SMP | VMM_CAN_MANY_NETS,
+    .ioctls = IOCTLS_KVM | IOCTLS_TAP | IOCTLS_TAP_NAME | IOCTLS_DISK,
     .vnet_hdr = true,
     .stop = VMM_STOP_CONTROL,
     .control = VMM_CONTROL_LISTENER,

@@ -311,7 +311,7 @@ int vmm_plan(const struct vmm_handler *handler, const struct vmm_spec *spec, uin
         goto fail;
     if (!ret->env)
         ret->env = xcalloc(1, sizeof(char *));
-    jail_fill(vmm->config, jail_uid, ret);
+    jail_fill(handler, spec, jail_uid, ret);
     metric_add(&vmm_metric_plans, 1);
     return 0;
 fail:

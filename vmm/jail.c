@@ -2,7 +2,7 @@
 /*
  * jail - how a VMM is shut in, in numbers: its own uid, limits of its cgroup, rlimits. The monitor
  * carries it out (sandbox/monitor/jail.c: empty root, namespaces, no capabilities, no_new_privs,
- * seccomp; none of that is optional).
+ * seccomp; none of that is optional; Landlock and a user namespace where the host has them).
  */
 #include "vmm/private.h"
 
@@ -11,8 +11,10 @@
        */
 #define NOFILE_MAX 64
 
-void jail_fill(const struct vmm_config *config, uint32_t uid, struct vmm_plan *plan)
+void jail_fill(const struct vmm_handler *handler, const struct vmm_spec *spec, uint32_t uid,
+               struct vmm_plan *plan)
 {
+    const struct vmm_config *config = handler->vmm->config;
     struct vmm_jail *jail = &plan->jail;
 
     jail->uid = jail->gid = uid;
@@ -23,6 +25,9 @@ void jail_fill(const struct vmm_config *config, uint32_t uid, struct vmm_plan *p
     if (jail->nofile == 0)
         jail->nofile = NOFILE_MAX;
     jail->new_pid_ns = true;
+    /* In a user namespace of its own it sees all files as nobody's, and would tell its guest so. */
+    jail->new_user_ns = spec->n_shares == 0;
+    jail_ioctls(handler->driver->ioctls, jail);
 }
 
 void vmm_jail_uids(const struct vmm *vmm, uint32_t *ret_first, uint32_t *ret_count)

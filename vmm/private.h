@@ -181,7 +181,22 @@ const char *kernel_kind_name(const struct guest *guest);
 /* ---- jail.c */
 
 /** jail_fill() - the jail of a planned VMM; what its driver has set in it already stays. */
-void jail_fill(const struct vmm_config *config, uint32_t uid, struct vmm_plan *plan);
+void jail_fill(const struct vmm_handler *handler, const struct vmm_spec *spec, uint32_t uid,
+               struct vmm_plan *plan);
+
+/* ---- ioctls.c */
+
+/* Sets of requests for struct vmm_driver.ioctls. */
+enum {
+    IOCTLS_COMMON = 1 << 0, /* every driver has them */
+    IOCTLS_KVM_TENDER = 1 << 1,
+    IOCTLS_KVM = 1 << 2,
+    IOCTLS_TAP = 1 << 3,
+    IOCTLS_TAP_NAME = 1 << 4,
+    IOCTLS_DISK = 1 << 5,
+};
+/** jail_ioctls() - append the requests of the sets. */
+void jail_ioctls(unsigned wanted, struct vmm_jail *jail);
 
 /* ---- driver.c */
 

@@ -249,6 +249,7 @@ const struct vmm_driver vmm_tender_spt = {
     .accepts = spt_accepts,
     .plan = spt_plan,
     .can = VMM_CAN_NET | VMM_CAN_BLOCK,
+    .ioctls = IOCTLS_TAP,
     .stop = VMM_STOP_SIGTERM,
     .explain = spt_explain,
 };
@@ -258,6 +259,7 @@ const struct vmm_driver vmm_tender_hvt = {
     .accepts = hvt_accepts,
     .plan = hvt_plan,
     .can = VMM_CAN_NET | VMM_CAN_BLOCK,
+    .ioctls = IOCTLS_KVM_TENDER | IOCTLS_TAP,
     .stop = VMM_STOP_SIGTERM,
     .explain = hvt_explain,
 };

@@ -207,6 +207,7 @@ const struct vmm_driver vmm_solo5_spt = {
     .accepts = spt_accepts,
     .plan = spt_plan,
     .can = VMM_CAN_NET | VMM_CAN_BLOCK,
+    .ioctls = IOCTLS_TAP | IOCTLS_TAP_NAME,
     .stop =
         VMM_STOP_KILL, /* it has no handler, and the first process of a namespace ends by none */
     .explain = spt_explain,
@@ -217,6 +218,7 @@ const struct vmm_driver vmm_solo5_hvt = {
     .accepts = hvt_accepts,
     .plan = hvt_plan,
     .can = VMM_CAN_NET | VMM_CAN_BLOCK,
+    .ioctls = IOCTLS_KVM_TENDER | IOCTLS_TAP | IOCTLS_TAP_NAME,
     .stop = VMM_STOP_SIGTERM,
     .explain = hvt_explain,
 };

@@ -209,6 +209,8 @@ struct vmm_spec {
     const char *machine, *accel; /* the handler's own; NULL or "": the configuration's */
 };
 
+#define VMM_IOCTLS_MAX 192
+
 /* How a VMM is shut in: carried out by the monitor between clone and exec. */
 struct vmm_jail {
     uint32_t uid, gid;   /* unique to this guest */
@@ -220,6 +222,9 @@ struct vmm_jail {
     bool interface_sockets; /* it may make sockets to look at interfaces: UDP and rtnetlink */
     uint32_t groups[4];     /* further groups: that of /dev/kvm */
     size_t n_groups;
+    uint32_t ioctls[VMM_IOCTLS_MAX]; /* the requests it may make; all others fail */
+    size_t n_ioctls;
+    bool new_user_ns;     /* a user namespace with its uid and gid alone, where the host has one */
     uint64_t tmpfs_bytes; /* how much may be written below all VMM_DIR entries together */
 };
 
@@ -313,8 +318,9 @@ struct vmm_driver {
     /** Write the plan. Errors: INVALID naming the device or argument. */
     int (*plan)(const struct vmm_handler *handler, const struct vmm_spec *spec,
                 struct vmm_plan *ret, struct err *err);
-    unsigned can;  /* VMM_CAN_* */
-    bool vnet_hdr; /* its taps carry virtio-net headers */
+    unsigned can;    /* VMM_CAN_* */
+    unsigned ioctls; /* sets of requests that its VMM makes: private to vmm/ */
+    bool vnet_hdr;   /* its taps carry virtio-net headers */
     enum vmm_stop stop;
     enum vmm_control control;
     const char *control_path;

@@ -2,11 +2,12 @@
 /*
  * jail - what lies between clone and exec of a VMM. One way, in the child, in this order: cgroups,
  * namespaces, a root with nothing in it but what the plan names, exactly the descriptors of the
- * plan, limits, no capabilities and no way to get any, a uid of its own, no_new_privs, the outer
- * seccomp filter, and the program by descriptor.
+ * plan, limits, a uid of its own, a user namespace with nobody else in it, no capabilities and no
+ * way to get any, no_new_privs, Landlock rules, the outer seccomp filter, and the program by
+ * descriptor.
  *
- * Every step that fails ends the start: a jail with a missing wall is not used. (oom_score_adj is
- * the one exception: an unprivileged host may refuse it.)
+ * Every step that fails ends the start: a jail with a missing wall is not used. What depends on the
+ * host are oom_score_adj, which an unprivileged one refuses, the user namespace and Landlock.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +24,6 @@
 
 #include "sandbox/monitor/state.h"
 
-#define HIGH_FD                                                                                    \
-    256 /* copies on the way lie above every descriptor of the VMM and JAIL_PROGRAM_FD */
 #define CAPS_END       64
 #define NOFILE_DEFAULT 64
 
@@ -63,11 +62,11 @@ static void place_descriptors(const struct monitor *m)
 {
     int copies[SPEC_FDS_MAX], program;
 
-    program = fcntl(m->spec.program_fd, F_DUPFD_CLOEXEC, HIGH_FD);
+    program = fcntl(m->spec.program_fd, F_DUPFD_CLOEXEC, JAIL_HIGH_FD);
     if (program < 0)
         start_child_failed(m, "copy the program's descriptor");
     for (size_t i = 0; i < m->spec.n_fds; i++) {
-        copies[i] = fcntl(m->spec.fds[i].from, F_DUPFD_CLOEXEC, HIGH_FD);
+        copies[i] = fcntl(m->spec.fds[i].from, F_DUPFD_CLOEXEC, JAIL_HIGH_FD);
         if (copies[i] < 0)
             start_child_failed(m, "copy a descriptor");
     }
@@ -101,6 +100,69 @@ static void set_limits(const struct monitor *m)
     limit(m, RLIMIT_MEMLOCK, 0);
 }
 
+/* Before the root is left: the directory in /proc in which a user namespace gets its ids. */
+static int open_self(const struct monitor *m)
+{
+    int low, high;
+
+    if (!m->spec.new_user_ns)
+        return -1;
+    low = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    high = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, JAIL_HIGH_FD);
+    if (high < 0)
+        start_child_failed(m, "open '/proc/self'");
+    close(low);
+    return high;
+}
+
+/* A user of its own already, but with the capabilities that are needed once more. */
+static void change_user(const struct monitor *m)
+{
+    gid_t groups[SPEC_GROUPS_MAX];
+    uid_t uid = (uid_t)m->spec.uid;
+    gid_t gid = (gid_t)m->spec.gid;
+
+    for (size_t i = 0; i < m->spec.n_groups; i++)
+        groups[i] = (gid_t)m->spec.groups[i];
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0)
+        start_child_failed(m, "keep capabilities");
+    if (setgroups(m->spec.n_groups, groups) < 0 || setresgid(gid, gid, gid) < 0 ||
+        setresuid(uid, uid, uid) < 0)
+        start_child_failed(m, "change user and groups");
+}
+
+static void write_map(const struct monitor *m, int self, const char *name, int64_t id)
+{
+    char line[64];
+    struct text t = TEXT(line);
+
+    text_num(&t, id);
+    text_str(&t, " ");
+    text_num(&t, id);
+    text_str(&t, " 1");
+    if (write_small(self, name, line) < 0)
+        start_child_failed_at(m, "map of the user namespace", name);
+}
+
+/*
+ * A user namespace in which nobody is but the VMM's uid and gid, under their own numbers. All other
+ * namespaces were made before and belong to the host's: were the VMM to come by capabilities, they
+ * would be good for nothing. Made by its own uid, so that it may map that itself, without a round
+ * trip to the monitor. A host that has no room for one goes without: `unicri check` says so.
+ */
+static void enter_user_namespace(const struct monitor *m, int self)
+{
+    if (self < 0 || unshare(CLONE_NEWUSER) < 0)
+        return;
+    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0) /* else its files in /proc were root's */
+        start_child_failed(m, "own its files in /proc");
+    if (write_small(self, "setgroups", "deny") < 0)
+        start_child_failed(m, "forbid setgroups");
+    write_map(m, self, "gid_map", m->spec.gid);
+    write_map(m, self, "uid_map", m->spec.uid);
+    close(self);
+}
+
 static void drop_privileges(const struct monitor *m)
 {
     const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
@@ -108,9 +170,6 @@ static void drop_privileges(const struct monitor *m)
                                SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
-    gid_t groups[SPEC_GROUPS_MAX];
-    uid_t uid = (uid_t)m->spec.uid;
-    gid_t gid = (gid_t)m->spec.gid;
 
     for (unsigned long cap = 0; cap < CAPS_END; cap++)
         if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
@@ -119,11 +178,6 @@ static void drop_privileges(const struct monitor *m)
         start_child_failed(m, "clear ambient capabilities");
     if (prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0)
         start_child_failed(m, "lock securebits");
-    for (size_t i = 0; i < m->spec.n_groups; i++)
-        groups[i] = (gid_t)m->spec.groups[i];
-    if (setgroups(m->spec.n_groups, groups) < 0 || setresgid(gid, gid, gid) < 0 ||
-        setresuid(uid, uid, uid) < 0)
-        start_child_failed(m, "change user and groups");
     if (syscall(SYS_capset, &head, none) < 0)
         start_child_failed(m, "drop capabilities");
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) /* until exec; from there the program's own care */
@@ -134,6 +188,8 @@ static void drop_privileges(const struct monitor *m)
 
 _Noreturn void jail_enter(const struct monitor *m, const struct jail_fds *fds)
 {
+    int rules, self;
+
     enter_cgroups(m, fds);
     if (setsid() < 0)
         start_child_failed(m, "new session");
@@ -141,12 +197,17 @@ _Noreturn void jail_enter(const struct monitor *m, const struct jail_fds *fds)
         start_child_failed(m, "set up standard streams");
     enter_namespaces(m);
     set_oom_score(m);
+    self = open_self(m);
     root_enter(m, fds);
+    rules = landlock_open(m);
     place_descriptors(m);
     set_limits(m);
+    change_user(m);
+    enter_user_namespace(m, self);
     drop_privileges(m);
     start_child_signals(m);
-    if (jail_filter(m->spec.n_entries > 0, m->spec.interface_sockets) < 0)
+    landlock_enforce(m, rules);
+    if (jail_filter(&m->spec) < 0)
         start_child_failed(m, "install the seccomp filter");
     syscall(SYS_execveat, JAIL_PROGRAM_FD, "", m->spec.argv, m->spec.env, AT_EMPTY_PATH);
     start_child_failed(m, "execute the VMM's program");

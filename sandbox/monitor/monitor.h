@@ -47,6 +47,10 @@
  *                          the jail (vmm)
  *   interface_sockets=1    with entries of a root, the seccomp filter also lets it make UDP and
  *                          rtnetlink sockets, with which it looks at the interfaces of netns
+ *   new_user_ns=1          a user namespace in which its uid and gid are the only ones, where the
+ *                          host has room for one (vmm)
+ *   ioctl=REQUEST          a number that the seccomp filter lets ioctl() be called with, the most
+ *                          frequent first; all others fail with ENOTTY (r)
  *   group=GID              a supplementary group of it (r)
  *   netns=FD               vmm: descriptor of the network namespace to enter before the jail
  *                          closes; none: a fresh, empty one. One empty namespace made by the

@@ -7,9 +7,9 @@
  * An allow list of what a VMM with all its resources in open descriptors needs. What only an
  * intruder would try kills the process; everything else fails with EPERM. A VMM whose root holds
  * something may also open files and make local sockets: what it can reach by that is the root's
- * affair. One execve is left, of
- * the descriptor JAIL_PROGRAM_FD: that number lies above RLIMIT_NOFILE, so once exec has closed it
- * no descriptor can get it again.
+ * affair. Of ioctl requests only those of the driver's list pass, in both kinds. One execve is
+ * left, of the descriptor JAIL_PROGRAM_FD: that number lies above RLIMIT_NOFILE, so once exec has
+ * closed it no descriptor can get it again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -192,7 +192,6 @@ static const int allowed_files[] = {
     SYS_sendfile,
     SYS_splice,
     SYS_memfd_create,
-    SYS_socketpair,
     SYS_bind,
     SYS_listen,
     SYS_accept,
@@ -293,7 +292,9 @@ static const int deadly[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define ROOM                                                                                       \
-    (2 * (COUNT(allowed) + COUNT(allowed_files) + COUNT(refused_files) + COUNT(deadly)) + 64)
+    (2 * (COUNT(allowed) + COUNT(allowed_files) + COUNT(refused_files) + COUNT(deadly) +           \
+          SPEC_IOCTLS_MAX) +                                                                       \
+     64)
 
 struct program {
     struct sock_filter code[ROOM];
@@ -379,29 +380,62 @@ static void personality_query(struct program *p)
     end_call(p, at);
 }
 
-/* The accumulator is `family`: allow the call if argument `n`, without `ignored` bits, is `value`.
- */
-static void when_socket(struct program *p, uint32_t family, int n, uint32_t ignored, uint32_t value)
+#define TYPE_FLAGS (SOCK_CLOEXEC | SOCK_NONBLOCK)
+
+/* The accumulator is `family`: allow the call if argument `n`, without `ignored` bits, is one of
+ * the two values. */
+static void when_socket(struct program *p, uint32_t family, int n, uint32_t ignored, uint32_t value,
+                        uint32_t other)
 {
-    add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, family, 0, 5));
+    add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, family, 0, 7));
     load(p, argument(n, false));
     add(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~ignored));
     when(p, value, SECCOMP_RET_ALLOW);
+    when(p, other, SECCOMP_RET_ALLOW);
     give(p, SECCOMP_RET_ERRNO | EPERM);
 }
 
+/* Unix sockets cannot connect, and are none that send without: who shares a network with the pod
+ * must not reach its abstract sockets. */
 static void local_sockets_only(struct program *p, bool interfaces)
 {
     unsigned short at = begin_call(p, SYS_socket);
 
     load(p, argument(0, false));
-    when(p, AF_UNIX, SECCOMP_RET_ALLOW);
+    when_socket(p, AF_UNIX, 1, TYPE_FLAGS, SOCK_STREAM, SOCK_SEQPACKET);
     if (interfaces) {
-        when_socket(p, AF_INET, 1, SOCK_CLOEXEC | SOCK_NONBLOCK, SOCK_DGRAM);
-        when_socket(p, AF_NETLINK, 2, 0, NETLINK_ROUTE);
+        when_socket(p, AF_INET, 1, TYPE_FLAGS, SOCK_DGRAM, SOCK_DGRAM);
+        when_socket(p, AF_NETLINK, 2, 0, NETLINK_ROUTE, NETLINK_ROUTE);
     }
     give(p, SECCOMP_RET_ERRNO | EPERM);
     end_call(p, at);
+    at = begin_call(p, SYS_socketpair);
+    load(p, argument(0, false));
+    when_socket(p, AF_UNIX, 1, TYPE_FLAGS, SOCK_STREAM, SOCK_SEQPACKET);
+    give(p, SECCOMP_RET_ERRNO | EPERM);
+    end_call(p, at);
+}
+
+/* The call's address may be as long as one of rtnetlink's, or absent. */
+static void short_address(struct program *p, int nr, int n)
+{
+    unsigned short at = begin_call(p, nr);
+
+    load(p, argument(n, false));
+    when(p, 0, SECCOMP_RET_ALLOW);
+    when(p, sizeof(struct sockaddr_nl), SECCOMP_RET_ALLOW);
+    give(p, SECCOMP_RET_ERRNO | EPERM);
+    end_call(p, at);
+}
+
+/* Who looks at the pod's interfaces shall ask the kernel, not send to its neighbours or listen in
+ * their place: an internet address is longer. */
+static void kernel_only(struct program *p)
+{
+    short_address(p, SYS_sendto, 5);
+    short_address(p, SYS_bind, 2);
+    when(p, SYS_sendmsg, SECCOMP_RET_ERRNO | EPERM);
+    when(p, SYS_sendmmsg, SECCOMP_RET_ERRNO | EPERM);
 }
 
 static void with_files(struct program *p, bool interfaces)
@@ -413,20 +447,32 @@ static void with_files(struct program *p, bool interfaces)
     local_sockets_only(p, interfaces);
 }
 
-static void no_typing(struct program *p)
+/*
+ * What a descriptor can be asked beside reading and writing is the driver's list: KVM's, a tap's,
+ * a disk's. Typing into somebody's terminal is on no such list and deadly. The list is longer than
+ * a conditional jump reaches. It stands in front of everything: a guest's every exit is a KVM_RUN.
+ */
+static void listed_ioctls(struct program *p, const uint32_t *list, size_t n)
 {
-    unsigned short at = begin_call(p, SYS_ioctl);
+    unsigned short over;
 
-    load(p, argument(1, false));
+    add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 1, 0));
+    add(p, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0));
+    over = p->n;
+    load(p, argument(1, false)); /* the kernel looks at no more than this half, too */
+    for (size_t i = 0; i < n; i++)
+        if (list[i] != TIOCSTI && list[i] != TIOCLINUX)
+            when(p, list[i], SECCOMP_RET_ALLOW);
     when(p, TIOCSTI, SECCOMP_RET_KILL_PROCESS);
     when(p, TIOCLINUX, SECCOMP_RET_KILL_PROCESS);
-    give(p, SECCOMP_RET_ALLOW);
-    end_call(p, at);
+    give(p, SECCOMP_RET_ERRNO | ENOTTY);
+    p->code[over - 1].k = (uint32_t)(p->n - over);
 }
 
-int jail_filter(bool files, bool interfaces)
+int jail_filter(const struct spec *spec)
 {
     static struct program p;
+    bool files = spec->n_entries > 0;
     struct sock_fprog fprog;
 
     load(&p, offsetof(struct seccomp_data, arch));
@@ -437,14 +483,16 @@ int jail_filter(bool files, bool interfaces)
     add(&p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1));
     give(&p, SECCOMP_RET_KILL_PROCESS);
 #endif
+    listed_ioctls(&p, spec->ioctls, spec->n_ioctls);
+    if (spec->interface_sockets)
+        kernel_only(&p);
     for (size_t i = 0; i < COUNT(allowed); i++)
         when(&p, (uint32_t)allowed[i], SECCOMP_RET_ALLOW);
     if (files)
-        with_files(&p, interfaces);
+        with_files(&p, spec->interface_sockets);
     execveat_once(&p);
     threads_only(&p);
     personality_query(&p);
-    no_typing(&p);
     for (size_t i = 0; i < COUNT(deadly); i++)
         when(&p, (uint32_t)deadly[i], SECCOMP_RET_KILL_PROCESS);
     give(&p, SECCOMP_RET_ERRNO | EPERM);

@@ -63,14 +63,14 @@ static int read_orders(struct monitor *m, struct fault *f)
     if (orders.text == MAP_FAILED)
         return fault(f, errno, "map spec", NULL);
     n = spec_count(orders.text, orders.text_len) + 2;
-    orders.pointers_len = n * sizeof(char *) + SPEC_ENTRIES_MAX * sizeof(struct root_entry);
+    orders.pointers_len = n * sizeof(char *) + sizeof(struct spec_room);
     orders.pointers =
         mmap(NULL, orders.pointers_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (orders.pointers == MAP_FAILED)
         return fault(f, errno, "allocate for spec", NULL);
     close(MONITOR_SPEC_FD);
     if (spec_parse(orders.text, orders.text_len, orders.pointers,
-                   (struct root_entry *)((char **)orders.pointers + n), &m->spec, f) < 0)
+                   (struct spec_room *)((char **)orders.pointers + n), &m->spec, f) < 0)
         return -1;
     strncpy(kept_id, m->spec.id, sizeof(kept_id) - 1);
     m->spec.id = kept_id;

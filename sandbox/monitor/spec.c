@@ -21,6 +21,7 @@ enum kind {
     KIND_NUMBER,
     KIND_FD,
     KIND_GROUP,
+    KIND_IOCTL,
     KIND_ROOT_BIND,
     KIND_ROOT_MADE,
     KIND_ROOT_TEXT
@@ -59,6 +60,8 @@ static const struct key keys[] = {
     {"nofile", KIND_NUMBER, AT(nofile), 0, 3, 1 << 20},
     {"fsize", KIND_NUMBER, AT(fsize), 0, 0, INT64_MAX},
     {"new_pid_ns", KIND_BOOL, AT(new_pid_ns), 0, 0, 0},
+    {"new_user_ns", KIND_BOOL, AT(new_user_ns), 0, 0, 0},
+    {"ioctl", KIND_IOCTL, 0, 0, 0, 0},
     {"interface_sockets", KIND_BOOL, AT(interface_sockets), 0, 0, 0},
     {"netns", KIND_FD, AT(netns), 0, 0, 0},
     {"group", KIND_GROUP, 0, 0, 0, 0},
@@ -175,6 +178,16 @@ static bool group(struct spec *spec, const char *value)
            text_number(value, 1, UINT32_MAX - 1, &spec->groups[spec->n_groups++]);
 }
 
+static bool request(struct spec *spec, const char *value)
+{
+    int64_t n;
+
+    if (spec->n_ioctls == SPEC_IOCTLS_MAX || !text_number(value, 1, UINT32_MAX, &n))
+        return false;
+    spec->ioctls[spec->n_ioctls++] = (uint32_t)n;
+    return true;
+}
+
 static bool store(struct spec *spec, const struct key *key, char *value)
 {
     char *at = (char *)spec + key->offset;
@@ -215,6 +228,8 @@ static bool store(struct spec *spec, const struct key *key, char *value)
         return fd_pair(spec, value);
     case KIND_GROUP:
         return group(spec, value);
+    case KIND_IOCTL:
+        return request(spec, value);
     case KIND_ROOT_BIND:
         return root_bind(spec, (enum root_kind)key->min, value);
     case KIND_ROOT_MADE:
@@ -266,14 +281,15 @@ static int check(const struct spec *spec, struct fault *f)
 
 /* Pointers of arguments grow from the front, those of the environment from the back; turned round
  * at the end. */
-int spec_parse(char *text, size_t len, char **pointers, struct root_entry *entries,
-               struct spec *ret, struct fault *f)
+int spec_parse(char *text, size_t len, char **pointers, struct spec_room *room, struct spec *ret,
+               struct fault *f)
 {
     size_t n = spec_count(text, len), n_args = 0, n_env = 0;
 
     *ret = (struct spec){.program_fd = -1,
                          .netns = -1,
-                         .entries = entries,
+                         .entries = room->entries,
+                         .ioctls = room->ioctls,
                          .uid = -1,
                          .gid = -1,
                          .nofile = -1,

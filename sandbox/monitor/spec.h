@@ -15,6 +15,7 @@
 #define SPEC_FD_TO_MAX    199 /* their numbers in the VMM */
 #define SPEC_CGROUPS_MAX  16
 #define SPEC_GROUPS_MAX   4
+#define SPEC_IOCTLS_MAX   256
 #define SPEC_ENTRIES_MAX  80 /* of a VMM's root */
 #define SPEC_ROOT_MAX     (INT64_C(1) << 30)
 #define SPEC_ID_MAX_BYTES 200
@@ -56,15 +57,23 @@ struct spec {
     int64_t timeout_ms;        /* 0: none */
     int64_t uid, gid;          /* -1: not given */
     int64_t nofile, fsize;     /* -1: not given */
-    bool new_pid_ns, interface_sockets, kill_on_start_failure;
+    bool new_pid_ns, new_user_ns, interface_sockets, kill_on_start_failure;
     int netns; /* -1: a fresh one */
     int64_t groups[SPEC_GROUPS_MAX];
     size_t n_groups;
-    struct root_entry *entries; /* in the room given by the caller */
+    uint32_t *ioctls;
+    size_t n_ioctls;
+    struct root_entry *entries; /* in the room given by the caller, as are the requests */
     size_t n_entries;
     int64_t root_bytes;
     bool has_oom_score_adj;
     int64_t oom_score_adj;
+};
+
+/* What long lists of a spec take: needed until the workload runs. */
+struct spec_room {
+    struct root_entry entries[SPEC_ENTRIES_MAX];
+    uint32_t ioctls[SPEC_IOCTLS_MAX];
 };
 
 /** spec_count() - how many fields the text has; spec_parse() needs that many pointers and two more.
@@ -74,10 +83,10 @@ size_t spec_count(const char *text, size_t len);
  * spec_parse() - parse `len` bytes.
  * @text: is changed (the '=' of a field stays, argument pointers point behind it).
  * @pointers: room for spec_count() + 2.
- * @entries: room for SPEC_ENTRIES_MAX.
+ * @room: must outlive the spec, too.
  * Returns: 0, or -1 with the fault.
  */
-int spec_parse(char *text, size_t len, char **pointers, struct root_entry *entries,
-               struct spec *ret, struct fault *f);
+int spec_parse(char *text, size_t len, char **pointers, struct spec_room *room, struct spec *ret,
+               struct fault *f);
 
 #endif

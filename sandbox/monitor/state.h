@@ -156,7 +156,7 @@ struct jail_fds {
     size_t n_trees;
 };
 
-/* ---- jail.c, root.c, seccomp.c: run in the child, one way */
+/* ---- jail.c, root.c, landlock.c, seccomp.c: run in the child, one way */
 /** jail_enter() - everything between clone and exec; ends in execveat(). Does not return. */
 _Noreturn void jail_enter(const struct monitor *m, const struct jail_fds *fds);
 /** root_open() - in the parent: a private copy of each mount that the root shall hold, already as
@@ -167,11 +167,17 @@ void root_enter(const struct monitor *m, const struct jail_fds *fds);
 #define JAIL_PROGRAM_FD                                                                            \
     255 /* above any descriptor the jailed program can have: its RLIMIT_NOFILE is lower */
 #define JAIL_NOFILE_MAX 254
+#define JAIL_HIGH_FD                                                                               \
+    256 /* copies on the way lie above every descriptor of the VMM and JAIL_PROGRAM_FD */
+/** landlock_open() - in the finished root: the rules that let the VMM have what lies in it.
+ * Returns: a descriptor above JAIL_HIGH_FD, or -1: the kernel has no Landlock. */
+int landlock_open(const struct monitor *m);
+/** landlock_enforce() - put them in force, with no_new_privs set; closes them. -1: does nothing. */
+void landlock_enforce(const struct monitor *m, int rules);
 /** jail_filter() - install the outer seccomp filter: the one execve left is of JAIL_PROGRAM_FD.
- * @files: there is something in the root: files may be opened.
- * @interfaces: with files, also sockets to look at network interfaces.
- * Returns: 0, or -1 with errno. */
-int jail_filter(bool files, bool interfaces);
+ * With entries of a root files may be opened and local sockets made, with interface_sockets also
+ * those to look at network interfaces. Returns: 0, or -1 with errno. */
+int jail_filter(const struct spec *spec);
 
 /* ---- nap.c */
 /** nap() - give back all pages of the program and wait in poll() without end. `revents` are filled

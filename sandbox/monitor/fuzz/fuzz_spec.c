@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1);
     char **pointers;
-    static struct root_entry entries[SPEC_ENTRIES_MAX];
+    static struct spec_room room;
     struct spec spec;
     struct fault f;
 
@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pointers = calloc(spec_count(text, size) + 2, sizeof(*pointers));
     if (!pointers)
         abort();
-    if (size > 0 && spec_parse(text, size, pointers, entries, &spec, &f) == 0) {
+    if (size > 0 && spec_parse(text, size, pointers, &room, &spec, &f) == 0) {
         if (!spec.id || !spec.argv[0] || spec.mode == MODE_NONE ||
             (spec.mode == MODE_VMM && (spec.uid <= 0 || spec.gid <= 0)))
             abort();

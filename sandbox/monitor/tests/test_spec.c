@@ -7,9 +7,9 @@
 
 #define GOOD "id=a\0mode=runtime\0program=/bin/true\0arg=true\0"
 
-static char *pointers[64];
+static char *pointers[512];
 static char copy[4096];
-static struct root_entry entries[SPEC_ENTRIES_MAX];
+static struct spec_room room;
 static struct spec spec;
 static struct fault why;
 
@@ -17,7 +17,7 @@ static int parse(const char *text, size_t len)
 {
     memcpy(copy, text, len);
     assert_true(spec_count(copy, len) + 2 <= ARRAY_SIZE(pointers));
-    return spec_parse(copy, len, pointers, entries, &spec, &why);
+    return spec_parse(copy, len, pointers, &room, &spec, &why);
 }
 #define PARSE(literal) parse(literal, sizeof(literal) - 1)
 
@@ -82,6 +82,35 @@ static void root(void **state)
         (void)snprintf(text + sizeof(VMM) - 1, 64, "%s", bad[i]);
         print_message("%s\n", bad[i]);
         assert_int_equal(parse(text, sizeof(VMM) + strlen(bad[i])), -1);
+    }
+}
+
+static void jail_keys(void **state)
+{
+    static const char *const bad[] = {"ioctl=0", "ioctl=4294967296", "ioctl=TCGETS",
+                                      "ioctl=", "new_user_ns=2"};
+    char text[sizeof(VMM) + 64];
+    autofree char *many = xcalloc(1, sizeof(VMM) + 16 * (SPEC_IOCTLS_MAX + 1));
+
+    (void)state;
+    assert_int_equal(PARSE(VMM "ioctl=44672\0ioctl=4294967295\0new_user_ns=1\0"), 0);
+    assert_int_equal(spec.n_ioctls, 2);
+    assert_int_equal(spec.ioctls[0], 0xae80);
+    assert_int_equal(spec.ioctls[1], UINT32_MAX);
+    assert_true(spec.new_user_ns);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        memcpy(text, VMM, sizeof(VMM) - 1);
+        (void)snprintf(text + sizeof(VMM) - 1, 64, "%s", bad[i]);
+        print_message("%s\n", bad[i]);
+        assert_int_equal(parse(text, sizeof(VMM) + strlen(bad[i])), -1);
+    }
+    memcpy(many, VMM, sizeof(VMM) - 1);
+    for (size_t n = SPEC_IOCTLS_MAX; n <= SPEC_IOCTLS_MAX + 1; n++) {
+        size_t len = sizeof(VMM) - 1;
+
+        for (size_t i = 0; i < n; i++, len += 8)
+            memcpy(many + len, "ioctl=1", 8);
+        assert_int_equal(parse(many, len), n == SPEC_IOCTLS_MAX ? 0 : -1);
     }
 }
 
@@ -194,9 +223,13 @@ static void messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good),       cmocka_unit_test(defaults),
-        cmocka_unit_test(root),       cmocka_unit_test(bad),
-        cmocka_unit_test(incomplete), cmocka_unit_test(many_descriptors),
+        cmocka_unit_test(good),
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(root),
+        cmocka_unit_test(jail_keys),
+        cmocka_unit_test(bad),
+        cmocka_unit_test(incomplete),
+        cmocka_unit_test(many_descriptors),
         cmocka_unit_test(messages),
     };
 
