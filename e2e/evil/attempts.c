@@ -7,11 +7,18 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <linux/fscrypt.h>
 #include <linux/if_tun.h>
+#include <linux/kvm.h>
+#include <linux/loop.h>
+#include <linux/nsfs.h>
 #include <linux/openat2.h>
 #include <linux/securebits.h>
+#include <linux/vhost.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
+#include <scsi/sg.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -59,11 +66,26 @@ static long fd_netns(int fd)
 {
     return ioctl(fd, SIOCGSKNS);
 }
+long evil_ask(unsigned long request, long argument)
+{
+    long result = -1;
+
+    errno = EBADF;
+    for (int fd = 0; fd < FDS && result < 0; fd++)
+        result = ioctl(fd, request, argument);
+    return result;
+}
 static long fd_other_tap(int fd)
 {
     struct ifreq req = {.ifr_flags = IFF_TAP | IFF_NO_PI, .ifr_name = "evil0"};
 
     return ioctl(fd, TUNSETIFF, &req);
+}
+static long new_tap(void)
+{
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+    return fd < 0 ? -1 : fd_other_tap(fd);
 }
 static long fd_type(int fd)
 {
@@ -115,6 +137,67 @@ static long connect_daemon(void)
 static long connect_abstract(void) /* the test listens there, outside the pod */
 {
     return connect_to("\0unicri-evil-test", 17);
+}
+static long abstract_datagram(void)
+{
+    static const char name[] = "\0unicri-evil-datagram";
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    memcpy(to.sun_path, name, sizeof(name) - 1);
+    return fd < 0 ? -1
+                  : sendto(fd, "x", 1, MSG_DONTWAIT, (void *)&to,
+                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(name) - 1));
+}
+static long datagram_pair(void)
+{
+    int fds[2];
+
+    return socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds);
+}
+static struct sockaddr_in neighbour(void)
+{
+    return (struct sockaddr_in){.sin_family = AF_INET,
+                                .sin_port = htons(9),
+                                .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+}
+static long send_neighbour(void)
+{
+    struct sockaddr_in to = neighbour();
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    return fd < 0 ? -1 : sendto(fd, "x", 1, MSG_DONTWAIT, (void *)&to, sizeof(to));
+}
+static long message_neighbour(void)
+{
+    struct sockaddr_in to = neighbour();
+    struct iovec byte = {.iov_base = &to, .iov_len = 1};
+    struct msghdr m = {
+        .msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &byte, .msg_iovlen = 1};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    return fd < 0 ? -1 : sendmsg(fd, &m, MSG_DONTWAIT);
+}
+static long listen_neighbour(void)
+{
+    struct sockaddr_in at = neighbour();
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    at.sin_port = 0;
+    return fd < 0 ? -1 : bind(fd, (void *)&at, sizeof(at));
+}
+static long connect_neighbour(void)
+{
+    struct sockaddr_in to = neighbour();
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    return fd < 0 ? -1 : connect(fd, (void *)&to, sizeof(to));
+}
+static long thread_in_user_namespace(void)
+{
+    return syscall(SYS_clone,
+                   CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_NEWUSER,
+                   0, 0, 0, 0);
 }
 static long execute_memory(void)
 {
@@ -223,6 +306,10 @@ static long fill_disk(void)
     {                                                                                              \
         name, NULL, nr, __VA_ARGS__                                                                \
     }
+#define ASK(name, request, argument)                                                               \
+    {                                                                                              \
+        name, NULL, EVERY_FD, (long)(request), P(argument), 0, 0, 0                                \
+    }
 #define DO(name, f)                                                                                \
     {                                                                                              \
         name, f, 0, 0, 0, 0, 0, 0                                                                  \
@@ -265,7 +352,31 @@ const struct attempt evil_attempts[] = {
     DO("parents of given directories", given_parents),
     DO("network namespace of a tap", given_netns),
     DO("another tap", given_tap),
+    DO("a tap of its own", new_tap),
     DO("type into a terminal", given_terminal),
+    ASK("paste into a terminal", TIOCLINUX, "\x03"),
+    ASK("take the console", TIOCCONS, 0),
+    ASK("take a terminal", TIOCSCTTY, 1),
+    ASK("line discipline", TIOCSETD, "\0\0\0"),
+    ASK("a tap for all", TUNSETOWNER, -1),
+    ASK("a tap's filter", TUNSETFILTEREBPF, "\xff\xff\xff\xff"),
+    ASK("a tap that goes", TUNSETPERSIST, 0),
+    ASK("a tap's carrier", TUNSETCARRIER, "\0\0\0"),
+    ASK("interface down", SIOCSIFFLAGS, "tap0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+    ASK("interface address", SIOCSIFADDR, "tap0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+    ASK("parent of a namespace", NS_GET_PARENT, 0),
+    ASK("owner of a namespace", NS_GET_USERNS, 0),
+    ASK("immutable file", FS_IOC_SETFLAGS, "\x10\0\0\0\0\0\0\0"),
+    ASK("encrypt a file", FS_IOC_SET_ENCRYPTION_POLICY, 0),
+    ASK("freeze a file system", FIFREEZE, 0),
+    ASK("share blocks", FICLONE, 0),
+    ASK("flush a disk", BLKFLSBUF, 0),
+    ASK("partitions", BLKRRPART, 0),
+    ASK("loop device", LOOP_SET_FD, 0),
+    ASK("command to a disk", SG_IO, 0),
+    ASK("owner of vhost", VHOST_SET_OWNER, 0),
+    ASK("secret guest", KVM_MEMORY_ENCRYPT_OP, 0),
+    ASK("Xen guest", KVM_XEN_HVM_CONFIG, 0),
     /* sockets */
     CALL("socket inet", SYS_socket, AF_INET, SOCK_STREAM, 0, 0, 0),
     CALL("socket inet6", SYS_socket, AF_INET6, SOCK_DGRAM, 0, 0, 0),
@@ -275,6 +386,15 @@ const struct attempt evil_attempts[] = {
     CALL("socket alg", SYS_socket, AF_ALG, SOCK_SEQPACKET, 0, 0, 0),
     DO("connect to the daemon", connect_daemon),
     DO("connect to an abstract socket", connect_abstract),
+    DO("datagram to an abstract socket", abstract_datagram),
+    DO("pair of datagram sockets", datagram_pair),
+    DO("datagram to a neighbour", send_neighbour),
+    DO("message to a neighbour", message_neighbour),
+    DO("listen beside a neighbour", listen_neighbour),
+    DO("connect to a neighbour", connect_neighbour),
+    CALL("socket ping", SYS_socket, AF_INET, SOCK_RAW, 1, 0, 0),
+    CALL("socket xdp", SYS_socket, AF_XDP, SOCK_RAW, 0, 0, 0),
+    CALL("socket bluetooth", SYS_socket, AF_BLUETOOTH, SOCK_RAW, 1, 0, 0),
     /* other processes */
     CALL("trace", SYS_ptrace, PTRACE_SEIZE, 1, 0, 0, 0),
     CALL("read another's memory", SYS_process_vm_readv, 1, 0, 0, 0, 0),
@@ -285,6 +405,15 @@ const struct attempt evil_attempts[] = {
     CALL("signal parent", SYS_kill, 0, 0, 0, 0, 0),
     CALL("queue a signal", SYS_rt_sigqueueinfo, 2, SIGTERM, 0, 0, 0),
     CALL("compare", SYS_kcmp, 1, 1, 0, 0, 0),
+    CALL("signal by pidfd", SYS_pidfd_send_signal, 0, 0, 0, 0, 0),
+    CALL("signal a thread", SYS_rt_tgsigqueueinfo, 2, 2, 0, 0, 0),
+    CALL("another's advice", SYS_process_madvise, 0, 0, 0, 0, 0),
+    CALL("free another's memory", SYS_process_mrelease, 0, 0, 0, 0, 0),
+    CALL("another's robust list", SYS_get_robust_list, 2, 0, 0, 0, 0),
+    CALL("another's pages", SYS_move_pages, 2, 0, 0, 0, 0),
+    CALL("another's processors", SYS_sched_setaffinity, 2, 0, 0, 0, 0),
+    CALL("another's disk priority", SYS_ioprio_set, 1, 2, 0, 0, 0),
+    CALL("fork", SYS_vfork, 0, 0, 0, 0, 0), /* refused: else there were two of it */
     CALL("migrate", SYS_migrate_pages, 0, 0, 0, 0, 0),
     /* programs */
     CALL("execute", SYS_execve, P("/bin/sh"), 0, 0, 0, 0),
@@ -298,6 +427,10 @@ const struct attempt evil_attempts[] = {
     CALL("change root", SYS_chroot, P("/"), 0, 0, 0, 0),
     CALL("fsopen", SYS_fsopen, P("tmpfs"), 0, 0, 0, 0),
     CALL("open tree", SYS_open_tree, AT_FDCWD, P("/"), 1, 0, 0),
+    CALL("configure a file system", SYS_fsconfig, 0, 0, 0, 0, 0),
+    CALL("mount a file system", SYS_fsmount, 0, 0, 0, 0, 0),
+    CALL("pick a mount", SYS_fspick, AT_FDCWD, P("/"), 0, 0, 0),
+    DO("thread in a user namespace", thread_in_user_namespace),
     CALL("move mount", SYS_move_mount, 0, P(""), 0, P(""), 0),
     CALL("mount attributes", SYS_mount_setattr, AT_FDCWD, P("/"), 0, 0, 0),
     CALL("new user namespace", SYS_unshare, CLONE_NEWUSER, 0, 0, 0, 0),
@@ -309,6 +442,23 @@ const struct attempt evil_attempts[] = {
     CALL("bpf", SYS_bpf, 0, 0, 0, 0, 0),
     CALL("perf", SYS_perf_event_open, 0, 0, 0, 0, 0),
     CALL("io_uring", SYS_io_uring_setup, 1, 0, 0, 0, 0),
+    CALL("io_uring enter", SYS_io_uring_enter, 0, 0, 0, 0, 0),
+    CALL("io_uring register", SYS_io_uring_register, 0, 0, 0, 0, 0),
+    CALL("secret memory", SYS_memfd_secret, 0, 0, 0, 0, 0),
+    CALL("remap a file", SYS_remap_file_pages, 0, 0, 0, 0, 0),
+    CALL("request key", SYS_request_key, P("user"), P("x"), 0, 0, 0),
+    CALL("remove a module", SYS_delete_module, P("x"), 0, 0, 0, 0),
+    CALL("kexec by file", SYS_kexec_file_load, -1, -1, 0, 0, 0),
+    CALL("port permissions", SYS_ioperm, 0x80, 1, 1, 0, 0),
+    CALL("quota", SYS_quotactl, 0, 0, 0, 0, 0),
+    CALL("adjust the clock", SYS_clock_adjtime, 0, 0, 0, 0, 0),
+    CALL("set the time", SYS_settimeofday, 0, 0, 0, 0, 0),
+    CALL("domain name", SYS_setdomainname, P("evil"), 4, 0, 0, 0),
+    CALL("hang up", SYS_vhangup, 0, 0, 0, 0, 0),
+    CALL("wake the machine", SYS_timerfd_create, 8, 0, 0, 0, 0),
+    CALL("own Landlock", SYS_landlock_restrict_self, -1, 0, 0, 0, 0),
+    CALL("semaphores", SYS_semget, 1, 1, 01600, 0, 0),
+    CALL("message queue", SYS_mq_open, P("x"), O_CREAT | O_RDWR, 0600, 0, 0),
     CALL("aio", SYS_io_setup, 1, 0, 0, 0, 0),
     CALL("userfaultfd", SYS_userfaultfd, 0, 0, 0, 0, 0),
     CALL("keyring", SYS_keyctl, 0, -3, 1, 0, 0),
@@ -332,6 +482,7 @@ const struct attempt evil_attempts[] = {
     /* privileges */
     CALL("uid 0", SYS_setresuid, 0, 0, 0, 0, 0),
     CALL("gid 0", SYS_setresgid, 0, 0, 0, 0, 0),
+    CALL("file system uid", SYS_setfsuid, 0, 0, 0, 0, 0),
     CALL("groups", SYS_setgroups, 0, 0, 0, 0, 0),
     DO("capabilities", caps),
     CALL("new privileges", SYS_prctl, PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0),

@@ -3,8 +3,9 @@
  * evil-vmm: stands in a VMM's place, in its jail, and tries to get out. It is what a guest that has
  * taken over its VMM would run.
  *
- * Whatever the VMM would be told, one argument contains "evil=NUMBER": the attempts from that
- * number on are made one after another and told on the console, "NAME: refused: WHY", "NAME:
+ * Whatever the VMM would be told, one argument, or its configuration, contains "evil=NUMBER" or
+ * "evil=NUMBER:SKIP,SKIP,...,": the attempts from that number on, without those to be skipped, are
+ * made one after another and told on the console, "NAME: refused: WHY", "NAME:
  * bounded: N" or "NAME: ESCAPED". The jail kills the process for some of them: the test starts the
  * next one behind the last name that it has read. "evil=memory" takes memory until it is stopped.
  * Attempts are harmless if they should work.
@@ -12,15 +13,19 @@
 #include "evil_vmm.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-#define QMP_LINE 512
+#define QMP_LINE   512
+#define CONFIG_MAX 65536
 
 /* As QEMU answers, so that the daemon takes this for a running guest. */
 static void pretend_qmp(int listener)
@@ -36,6 +41,60 @@ static void pretend_qmp(int listener)
         if (read(fd, line, sizeof(line)) <= 0 || write(fd, done, sizeof(done) - 1) < 0)
             return;
     (void)close(fd);
+}
+
+/* As Firecracker and Cloud Hypervisor do. */
+static void pretend_http(int listener)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                                 "Content-Length: 19\r\n\r\n{\"state\":\"Running\"}";
+    char request[QMP_LINE];
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+    if (fd >= 0 && read(fd, request, sizeof(request)) > 0)
+        (void)!write(fd, answer, sizeof(answer) - 1);
+    (void)close(fd);
+    (void)close(listener);
+}
+
+static int listen_at(const char *path)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)strncpy(at.sun_path, path, sizeof(at.sun_path) - 1);
+    if (fd < 0 || bind(fd, (void *)&at, sizeof(at)) < 0 || listen(fd, 1) < 0)
+        printf("cannot listen at %s: %s\n", path, strerror(errno));
+    return fd;
+}
+
+static void pretend(int argc, char **argv)
+{
+    for (int i = 1; i + 1 < argc; i++) {
+        if (strcmp(argv[i], "--api-sock") == 0)
+            pretend_http(listen_at(argv[i + 1]));
+        if (strcmp(argv[i], "--api-socket") == 0)
+            pretend_http((int)strtol(argv[i + 1] + strlen("fd="), NULL, 10));
+    }
+}
+
+/* Firecracker is told in a file. */
+static const char *find_in_config(const char *key)
+{
+    static char text[CONFIG_MAX];
+    int fd = open("/config.json", O_RDONLY | O_CLOEXEC);
+    const char *at = fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 ? strstr(text, key) : NULL;
+
+    (void)close(fd);
+    return at ? at + strlen(key) : NULL;
+}
+
+static bool is_skipped(const char *list, size_t i)
+{
+    for (char *end; *list >= '0' && *list <= '9'; list = *end == ',' ? end + 1 : end)
+        if (strtoul(list, &end, 10) == i)
+            return true;
+    return false;
 }
 
 static const char *find(int argc, char **argv, const char *key)
@@ -69,7 +128,9 @@ static void attempt(const struct attempt *a)
 
     printf("%s: trying\n", a->name);
     errno = 0;
-    result = a->run ? a->run() : syscall(a->nr, a->a, a->b, a->c, a->d, 0, 0);
+    result = a->run              ? a->run()
+             : a->nr == EVERY_FD ? evil_ask((unsigned long)a->a, a->b)
+                                 : syscall(a->nr, a->a, a->b, a->c, a->d, 0, 0);
     if (a->bound && result >= 0 && result <= a->bound)
         printf("%s: bounded: %ld\n", a->name, result);
     else if (result >= 0)
@@ -81,26 +142,34 @@ static void attempt(const struct attempt *a)
 int main(int argc, char **argv)
 {
     const char *from = find(argc, argv, "evil="), *qmp = find(argc, argv, "id=qmp,fd=");
+    char *skip;
 
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        printf("QEMU emulator version 9.9.9\n");
+        printf("QEMU emulator version 9.9.9\nFirecracker v9.9.9\ncloud-hypervisor v99.0.0\n"
+               "solo5-spt tender, version v0.10.0\n");
         return 0;
     }
     if (argc == 3 && strcmp(argv[1], "-L") == 0) {
         printf("/usr/share/qemu\n");
         return 0;
     }
+    pretend(argc, argv);
     if (qmp)
         pretend_qmp((int)strtol(qmp, NULL, 10));
+    if (!from)
+        from = find_in_config("evil=");
     if (!from)
         return 3;
     if (strncmp(from, "memory", 6) == 0) {
         take_memory();
         return 4;
     }
-    for (size_t i = strtoul(from, NULL, 10); i < evil_attempts_n; i++)
-        attempt(&evil_attempts[i]);
+    size_t first = strtoul(from, &skip, 10);
+
+    for (size_t i = first; i < evil_attempts_n; i++)
+        if (*skip != ':' || !is_skipped(skip + 1, i))
+            attempt(&evil_attempts[i]);
     printf("done: %zu\n", evil_attempts_n);
     return 0;
 }

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#define EVERY_FD (-1) /* instead of a system call: ioctl `a` of every descriptor, with `b` */
+
 struct attempt {
     const char *name;
     long (*run)(void); /* or, where NULL, the system call below; negative: refused, see errno */
@@ -13,5 +15,7 @@ struct attempt {
 };
 extern const struct attempt evil_attempts[];
 extern const size_t evil_attempts_n;
+/** evil_ask() - ioctl of each descriptor until one takes it. */
+long evil_ask(unsigned long request, long argument);
 
 #endif

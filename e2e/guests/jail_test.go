@@ -77,7 +77,7 @@ func readJail(t *testing.T, pid int, cg string) *jail {
 	for _, f := range fds {
 		j.fds[f.Name()], _ = os.Readlink(dir + "/fd/" + f.Name())
 	}
-	for _, ns := range []string{"mnt", "pid", "net", "ipc", "uts"} {
+	for _, ns := range []string{"mnt", "pid", "net", "ipc", "uts", "user"} {
 		j.ns[ns], _ = os.Readlink(dir + "/ns/" + ns)
 	}
 	j.environ, j.limits, j.oomScore = read("environ"), read("limits"), strings.TrimSpace(read("oom_score_adj"))
@@ -158,7 +158,11 @@ func checkJail(t *testing.T, j *jail, root ...string) {
 	for ns := range j.ns {
 		self[ns], _ = os.Readlink("/proc/self/ns/" + ns)
 	}
-	for _, ns := range []string{"mnt", "pid", "net", "ipc", "uts"} {
+	namespaces := []string{"mnt", "pid", "net", "ipc", "uts"}
+	if b, err := os.ReadFile("/proc/sys/user/max_user_namespaces"); err == nil && strings.TrimSpace(string(b)) != "0" {
+		namespaces = append(namespaces, "user")
+	}
+	for _, ns := range namespaces {
 		if j.ns[ns] == self[ns] {
 			t.Errorf("namespace %s is the host's", ns)
 		}
