@@ -23,7 +23,7 @@
 #define ATTACH_PAUSE    NSEC_PER_MSEC
 #define MOVED_ASIDE_ARG "watch"
 
-static bool wants(const struct container *c)
+bool guest_watch_wanted(const struct container *c)
 {
     return c->runtime == &runtime_unikernel && c->handler->crash_cores > 0 &&
            str_has_prefix(c->runtime_name, "tender-");
@@ -81,7 +81,7 @@ void guest_watch_start(struct container *c)
     struct err err = ERR_INIT;
     struct process watcher;
 
-    if (!wants(c))
+    if (!guest_watch_wanted(c))
         return;
 
     autofd int core = create(c, CORE_NAME, &err);
@@ -103,7 +103,7 @@ void guest_watch_stop(const struct container *c)
     struct process vmm;
     pid_t tracer;
 
-    if (!wants(c))
+    if (!guest_watch_wanted(c))
         return;
     mutex_lock(&c->engine->lock);
     vmm = c->workload;
@@ -143,7 +143,8 @@ static void keep_newest(struct engine *engine, const struct handler *handler)
         unsigned there = 0;
 
         for (size_t i = 0; i < n; i++) {
-            if (list[i]->handler != handler || !wants(list[i]) || !core_bytes(list[i], &time))
+            if (list[i]->handler != handler || !guest_watch_wanted(list[i]) ||
+                !core_bytes(list[i], &time))
                 continue;
             there++;
             if (!oldest || time < oldest_time) {
@@ -170,7 +171,7 @@ char *guest_watch_ended(struct container *c)
     nsec_t time;
     int64_t bytes;
 
-    if (!wants(c))
+    if (!guest_watch_wanted(c))
         return NULL;
     bytes = core_bytes(c, &time);
     if (bytes > 0) {

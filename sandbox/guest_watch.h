@@ -2,8 +2,8 @@
 /*
  * guest_watch - core files of guests that crash, where the handler wants them (key crash_cores: how
  * many are kept of its containers, 0: none). A process `unicri-debug watch` traces such a guest
- * from its start; it outlives the daemon, and steps aside for a debugger. The file is the
- * container's and goes with it.
+ * from its first instruction on, for which its tender waits a moment; it outlives the daemon, and
+ * steps aside for a debugger. The file is the container's and goes with it.
  */
 #ifndef UNICRI_SANDBOX_GUEST_WATCH_H
 #define UNICRI_SANDBOX_GUEST_WATCH_H
@@ -12,6 +12,8 @@
 
 #define CRASH_CORES_MAX 64
 
+/** guest_watch_wanted() - does the container's handler want core files of it? */
+bool guest_watch_wanted(const struct container *c);
 /** guest_watch_start() - nothing when the handler wants none, or for guests of other drivers. What
  * goes wrong is logged: it keeps no guest from running. */
 void guest_watch_start(struct container *c);

@@ -399,6 +399,8 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
         .record_fd = record,
         .machine = c->handler->machine,
         .accel = c->handler->accel,
+        .debuggable = c->handler->debug & DEBUG_GDB,
+        .watched = guest_watch_wanted(c),
     };
     int rc = plan_and_put(c, &spec, m, err);
 

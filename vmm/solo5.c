@@ -26,6 +26,7 @@
 #define HVT_GRAIN       (UINT64_C(2) << 20)
 #define SPT_MAX         (UINT64_C(64) << 30)
 #define HVT_MAX         (UINT64_C(4) << 30)
+#define WAIT_TRACER_MS  5000
 
 /* What differs between the two. */
 struct backend {
@@ -174,6 +175,10 @@ static int plan(const struct backend *b, const struct vmm_handler *handler,
     strv_take(&ret->argv, xasprintf("--kernel-fd=%d", KERNEL_FD));
     strv_take(&ret->argv, xasprintf("--mem=%llu", (unsigned long long)ret->guest_memory));
     strv_take(&ret->argv, xasprintf("--name=%s", spec->id));
+    if (spec->debuggable)
+        strv_push(&ret->argv, "--debug");
+    if (spec->watched)
+        strv_take(&ret->argv, xasprintf("--wait-tracer=%d", WAIT_TRACER_MS));
     if (plan_fd(ret, spec->kernel_fd, KERNEL_FD, false, err) < 0 ||
         (b->kvm && plan_kvm(ret, err) < 0))
         return -1;

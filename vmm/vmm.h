@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "base/options.h"
+#include "vmm/tender/trap.h"
 
 /* --------------------------------------------------------- the guest */
 
@@ -207,6 +208,9 @@ struct vmm_spec {
                             driver has `record`; -1 none */
     const char *workdir; /* for guests that can change into it; "" none */
     const char *machine, *accel; /* the handler's own; NULL or "": the configuration's */
+    bool debuggable;             /* who traces the VMM may change the guest (built-in tender) */
+    bool watched; /* somebody is about to trace the VMM: the guest waits a moment for it
+                     (built-in tender) */
 };
 
 #define VMM_IOCTLS_MAX 192

@@ -63,6 +63,31 @@ func TestCrashCore(t *testing.T) {
 	}
 }
 
+// TestEarlyCrash is of guests that crash with their first words: no watcher was ever that fast.
+func TestEarlyCrash(t *testing.T) {
+	h.NeedUnicrid(t)
+	n := h.NewNode(t, h.NodeOptions{Config: crashConfig})
+	for _, b := range backends(t) {
+		n.Pull(t, h.GuestRef("crash."+b))
+		for i := 0; i < 3; i++ {
+			p, c := runIn(t, n, fmt.Sprintf("early-%s-%d", b, i), "cores", "crash."+b)
+			s := c.Wait(t, 20*time.Second)
+			m := corePath.FindStringSubmatch(s.Message)
+			if s.ExitCode != 139 || s.Reason != "GuestCrashed" || m == nil {
+				t.Fatalf("%s: %v %s", b, s, n.LogTail(5))
+			}
+			data, err := os.ReadFile(m[2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f, at := readCore(t, data), symbol(t, "crash."+b, "guest_main"); f.pc < at || f.pc > at+0x200 || f.signal != 11 {
+				t.Errorf("%s: pc %#x signal %d, guest_main is at %#x", b, f.pc, f.signal, at)
+			}
+			p.Remove(t)
+		}
+	}
+}
+
 // TestWatcherStepsAside takes the watcher's place and gives it back.
 func TestWatcherStepsAside(t *testing.T) {
 	h.NeedUnicrid(t)

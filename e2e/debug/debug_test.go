@@ -36,6 +36,10 @@ debug = true
 [handlers.some]
 kind = "auto"
 debug = ["console"]
+
+[handlers.regs]
+kind = "auto"
+debug = ["regs"]
 `
 
 func node(t *testing.T, guests ...string) *h.Node {

@@ -22,17 +22,32 @@ bool breakpoint_at(const struct rsp *r, uint64_t addr)
     return false;
 }
 
-int breakpoint_add(struct rsp *r, uint64_t addr)
+/* In the guest's memory, unless the target has a better way. */
+static int insert(struct rsp *r, struct rsp_breakpoint *b)
 {
     static const uint8_t int3 = INT3;
+
+    if (r->target->breakpoint)
+        return r->target->breakpoint(r->arg, b->addr, true);
+    return r->target->read(r->arg, b->addr, &b->was, 1) < 0
+               ? -1
+               : r->target->write(r->arg, b->addr, &int3, 1);
+}
+
+static int take_out(struct rsp *r, const struct rsp_breakpoint *b)
+{
+    if (r->target->breakpoint)
+        return r->target->breakpoint(r->arg, b->addr, false);
+    return r->target->write(r->arg, b->addr, &b->was, 1);
+}
+
+int breakpoint_add(struct rsp *r, uint64_t addr)
+{
     struct rsp_breakpoint b = {.addr = addr};
 
-    if (!r->breakpoints_work)
-        return -1;
     if (find(r, addr))
         return 0;
-    if (r->n_breakpoints == RSP_BREAKPOINTS_MAX || r->target->read(r->arg, addr, &b.was, 1) < 0 ||
-        r->target->write(r->arg, addr, &int3, 1) < 0)
+    if (r->n_breakpoints == RSP_BREAKPOINTS_MAX || insert(r, &b) < 0)
         return -1;
     r->breakpoints[r->n_breakpoints++] = b;
     return 0;
@@ -44,7 +59,7 @@ int breakpoint_remove(struct rsp *r, uint64_t addr)
 
     if (!b)
         return 0;
-    if (r->target->write(r->arg, addr, &b->was, 1) < 0)
+    if (take_out(r, b) < 0)
         return -1;
     *b = r->breakpoints[--r->n_breakpoints];
     return 0;
@@ -53,7 +68,7 @@ int breakpoint_remove(struct rsp *r, uint64_t addr)
 void breakpoints_clear(struct rsp *r)
 {
     for (size_t i = 0; i < r->n_breakpoints; i++)
-        (void)r->target->write(r->arg, r->breakpoints[i].addr, &r->breakpoints[i].was, 1);
+        (void)take_out(r, &r->breakpoints[i]);
     r->n_breakpoints = 0;
 }
 
@@ -61,7 +76,7 @@ int guest_read(struct rsp *r, uint64_t addr, void *buf, size_t len)
 {
     if (r->target->read(r->arg, addr, buf, len) < 0)
         return -1;
-    for (size_t i = 0; i < r->n_breakpoints; i++) {
+    for (size_t i = 0; i < r->n_breakpoints && !r->target->breakpoint; i++) {
         const struct rsp_breakpoint *b = &r->breakpoints[i];
 
         if (b->addr >= addr && b->addr - addr < len)
@@ -76,7 +91,7 @@ int guest_write(struct rsp *r, uint64_t addr, const void *buf, size_t len)
 
     if (r->target->write(r->arg, addr, buf, len) < 0)
         return -1;
-    for (size_t i = 0; i < r->n_breakpoints; i++) {
+    for (size_t i = 0; i < r->n_breakpoints && !r->target->breakpoint; i++) {
         struct rsp_breakpoint *b = &r->breakpoints[i];
 
         if (b->addr < addr || b->addr - addr >= len)

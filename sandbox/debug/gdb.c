@@ -110,7 +110,14 @@ static void send_bytes(void *arg, const void *data, size_t len)
         s->rsp.state = RSP_OVER;
 }
 
-static const struct rsp_target target = {
+static int hardware(void *arg, uint64_t addr, bool add)
+{
+    struct session *s = arg;
+
+    return hvt_breakpoint(&tracee, addr, add, &s->why);
+}
+
+static const struct rsp_target spt_target = {
     .registers = get_registers,
     .set_registers = put_registers,
     .read = read_memory,
@@ -119,13 +126,31 @@ static const struct rsp_target target = {
     .stop = stop,
     .send = send_bytes,
 };
+static const struct rsp_target hvt_target = {
+    .registers = get_registers,
+    .set_registers = put_registers,
+    .read = read_memory,
+    .write = write_memory,
+    .resume = resume,
+    .breakpoint = hardware,
+    .stop = stop,
+    .send = send_bytes,
+};
 
 /* GDB has numbers of its own for these; the others it shares with Linux. */
 static int gdb_number(int signal)
 {
-    if (tracee.hvt && signal == SIGTRAP)
+    if (tracee.hvt && signal == SIGTRAP && tracee.trap != TENDER_TRAP_DEBUG)
         signal = SIGSEGV; /* the tender's, for its guest */
     return signal == SIGBUS ? 10 : signal == SIGSYS ? 12 : signal;
+}
+
+/* What has stopped the guest is its own fault, or the client's wish. */
+static bool concerns_client(const struct session *s)
+{
+    if (tracee.signal == 0)
+        return s->asked;
+    return tracee_fault(tracee.signal) || tracee.trap == TENDER_TRAP_DEBUG;
 }
 
 static void guest_changed(struct session *s)
@@ -141,7 +166,7 @@ static void guest_changed(struct session *s)
         s->rsp.state = RSP_OVER; /* let go of */
         return;
     }
-    if (tracee.signal == 0 ? !s->asked : !tracee_fault(tracee.signal)) {
+    if (!concerns_client(s)) {
         if (tracee_resume(s->rsp.stepping, tracee.signal, &s->why) < 0)
             s->rsp.state = RSP_OVER;
         return;
@@ -194,9 +219,10 @@ static int run(const struct debug_options *o, struct err *err)
 
     if (*o->args)
         return err_set(err, ERR_INVALID, "takes no arguments");
-    rsp_init(&s->rsp, &target, s, !o->hvt);
+    rsp_init(&s->rsp, o->hvt ? &hvt_target : &spt_target, s);
     if (tracee_stop(err) < 0)
         return -1;
+    tracee.changed = tracee.changeable; /* by somebody before us, perhaps */
     rc = serve(s, err);
     if (s->rsp.state == RSP_RUNNING || tracee.state == TRACEE_RUNNING) {
         /* What it is stopped by now nobody has been told. */

@@ -65,12 +65,11 @@ bool rsp_number(const char **p, const char *end, uint64_t *ret)
     return *p > from;
 }
 
-void rsp_init(struct rsp *r, const struct rsp_target *target, void *arg, bool breakpoints_work)
+void rsp_init(struct rsp *r, const struct rsp_target *target, void *arg)
 {
     memset(r, 0, sizeof(*r));
     r->target = target;
     r->arg = arg;
-    r->breakpoints_work = breakpoints_work;
 }
 
 /* What could be taken for framing is escaped. */
@@ -196,10 +195,11 @@ static bool step_back(struct rsp *r)
 }
 
 /* Is it the debugger's doing? A step onto a breakpoint does not execute it: then nothing is behind
- * it. */
+ * it. A target's own breakpoints stop before the instruction. */
 static bool is_ours(struct rsp *r, int signal)
 {
-    return signal == 0 || (signal == SIGNAL_TRAP && (r->stepping || step_back(r)));
+    return signal == 0 ||
+           (signal == SIGNAL_TRAP && (r->stepping || r->target->breakpoint || step_back(r)));
 }
 
 bool rsp_stopped(struct rsp *r, int signal)

@@ -2,7 +2,7 @@
 /*
  * rsp - GDB's remote serial protocol, the server's side: bytes in, bytes out, a guest behind an ops
  * table. No I/O of its own, so that it can be fuzzed. rsp.c has packets, rsp_commands.c what they
- * ask for, breakpoints.c what is changed in the guest's code.
+ * ask for, breakpoints.c what is changed in the guest's code, where the target has no other way.
  *
  * One guest, one thread ("1"), stop mode "all". The guest is STOPPED when the session begins; a
  * packet that resumes it makes it RUNNING until rsp_stopped() or rsp_ended(). While it runs only an
@@ -30,13 +30,15 @@
 #define RSP_RIP        16
 #define RSP_REGS_BYTES (RSP_REGS_64 * 8 + (RSP_REGS - RSP_REGS_64) * 4)
 
-/* All but the last two: while the guest is stopped. Each returns 0 or -1. */
+/* All but stop and send: while the guest is stopped. Each returns 0 or -1. */
 struct rsp_target {
     int (*registers)(void *arg, uint64_t ret[RSP_REGS]);
     int (*set_registers)(void *arg, const uint64_t regs[RSP_REGS]);
     int (*read)(void *arg, uint64_t addr, void *buf, size_t len);
     int (*write)(void *arg, uint64_t addr, const void *buf, size_t len);
     int (*resume)(void *arg, bool step, int signal);
+    /* How breakpoints are made when not by int3 in memory; else NULL. */
+    int (*breakpoint)(void *arg, uint64_t addr, bool add);
     int (*stop)(void *arg); /* asked to; rsp_stopped() follows */
     void (*send)(void *arg, const void *data, size_t len);
 };
@@ -51,7 +53,6 @@ struct rsp {
     const struct rsp_target *target;
     void *arg;
     enum rsp_state state;
-    bool breakpoints_work; /* can the target be stopped by an instruction? */
     bool no_ack, swbreak;
     bool stepping;
     int signal;  /* of the last stop */
@@ -63,7 +64,7 @@ struct rsp {
     size_t n_breakpoints;
 };
 
-void rsp_init(struct rsp *r, const struct rsp_target *target, void *arg, bool breakpoints_work);
+void rsp_init(struct rsp *r, const struct rsp_target *target, void *arg);
 /** rsp_feed() - what the client has sent. */
 void rsp_feed(struct rsp *r, const char *data, size_t len);
 /** rsp_stopped() - the running guest has been stopped by `signal` (0: asked to). Returns: is this

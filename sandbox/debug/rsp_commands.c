@@ -194,7 +194,8 @@ static void breakpoint(struct rsp *r, const char *p, const char *end, bool add)
 {
     uint64_t addr, kind;
 
-    if (p == end || *p != '0') { /* by software; others are not known */
+    /* By software, or by hardware where that is how all are made; others are not known. */
+    if (p == end || (*p != '0' && (*p != '1' || !r->target->breakpoint))) {
         rsp_send_text(r, "");
         return;
     }

@@ -91,6 +91,9 @@ void tracee_close(void)
         return; /* our end lets it go as well */
     if (t->state != TRACEE_STOPPED)
         return;
+    memset(t->breakpoint, 0, sizeof(t->breakpoint));
+    if (t->changed && hvt_control(t, false, &err) < 0)
+        output_note("%s", err.msg);
     (void)ptrace(PTRACE_DETACH, t->pid, NULL, (unsigned long)t->signal);
     t->state = TRACEE_NONE;
 }
@@ -114,17 +117,33 @@ static void begin_call_again(const struct tracee *t)
     }
 }
 
-static void take_status(struct tracee *t, int status)
+/* A trap of the tender itself, not of an spt guest, which has the same registers. */
+static uint64_t tender_traps(const struct tracee *t)
+{
+    struct user_regs_struct r;
+
+    if (ptrace(PTRACE_GETREGS, t->pid, NULL, &r) < 0 || (!t->hvt && r.rip < t->size))
+        return 0;
+    return r.rax;
+}
+
+/* Returns: false when it was nothing: the guest runs on. */
+static bool take_status(struct tracee *t, int status)
 {
     if (!WIFSTOPPED(status)) {
         t->state = TRACEE_ENDED;
         t->status = status;
-        return;
+        return true;
     }
-    t->state = TRACEE_STOPPED;
     t->signal = status >> 16 == PTRACE_EVENT_STOP ? 0 : WSTOPSIG(status);
+    t->trap = t->signal == SIGTRAP ? tender_traps(t) : 0;
+    /* It only wants to know whether somebody is here. */
+    if (t->trap == TENDER_TRAP_READY && ptrace(PTRACE_CONT, t->pid, NULL, 0UL) == 0)
+        return false;
+    t->state = TRACEE_STOPPED;
     if (t->signal == 0)
         begin_call_again(t);
+    return true;
 }
 
 static long now_ms(void)
@@ -146,10 +165,10 @@ bool tracee_wait(int ms)
         pid_t got = waitpid(t->pid, &status, WNOHANG | __WALL);
         long left = end - now_ms();
 
-        if (got == t->pid) {
-            take_status(t, status);
+        if (got == t->pid && take_status(t, status))
             return true;
-        }
+        if (got == t->pid)
+            continue;
         if (got < 0 && errno != EINTR) {
             t->state = TRACEE_ENDED;
             t->status = 0;
@@ -183,8 +202,14 @@ int tracee_resume(bool step, int deliver, struct err *err)
 
     if (t->state != TRACEE_STOPPED)
         return err_set(err, ERR_STATE, "the guest is not stopped");
+    /* A debugger that was killed may have left something behind: the trap tells. */
+    if (t->hvt && (t->changed || step || t->trap == TENDER_TRAP_DEBUG) &&
+        hvt_control(t, step, err) < 0)
+        return -1;
     t->signal = 0;
-    if (ptrace(step ? PTRACE_SINGLESTEP : PTRACE_CONT, t->pid, NULL, (unsigned long)deliver) < 0)
+    t->trap = 0;
+    if (ptrace(step && !t->hvt ? PTRACE_SINGLESTEP : PTRACE_CONT, t->pid, NULL,
+               (unsigned long)deliver) < 0)
         return err_sys(err, "let the guest go on");
     t->state = TRACEE_RUNNING;
     return 0;
@@ -192,6 +217,8 @@ int tracee_resume(bool step, int deliver, struct err *err)
 
 bool tracee_fault(int signal)
 {
+    if (signal == SIGTRAP && tracee.hvt)
+        return tracee.trap == TENDER_TRAP_CRASH;
     return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE ||
            signal == SIGTRAP || signal == SIGSYS;
 }

@@ -5,8 +5,9 @@
  * client.
  *
  * spt: the VMM's registers and memory are the guest's. hvt: memory is one mapping of the tender;
- * registers are asked for by a KVM_GET_REGS that the stopped tender is made to execute, under its
- * own filter of system calls (tracee_hvt.c).
+ * its processor is asked by an ioctl that the stopped tender is made to execute, under its own
+ * filter of system calls (tracee_hvt.c). Breakpoints are the processor's debug registers: nothing
+ * of them is in the guest's memory, and a tender that finds itself without us turns them off.
  *
  *   running --tracee_stop()--> stopped --tracee_resume()--> running;  any --the VMM ends--> ended
  *
@@ -19,9 +20,11 @@
 #include <sys/user.h>
 
 #include "sandbox/debug/debug.h"
+#include "vmm/vmm.h"
 
-#define GUEST_LOW    UINT64_C(0x10000) /* guests own nothing below */
-#define STOP_TIMEOUT 5000              /* ms */
+#define GUEST_LOW       UINT64_C(0x10000) /* guests own nothing below */
+#define STOP_TIMEOUT    5000              /* ms */
+#define HVT_BREAKPOINTS 4                 /* a processor has so many */
 
 enum tracee_state { TRACEE_NONE, TRACEE_RUNNING, TRACEE_STOPPED, TRACEE_ENDED };
 
@@ -30,12 +33,16 @@ struct tracee {
     pid_t pid;
     int mem_fd, pagemap_fd, pidfd;
     bool hvt;
-    uint64_t size; /* guest addresses are GUEST_LOW up to here */
-    uint64_t host; /* where guest address 0 is in the VMM; 0 under spt */
-    int vcpu_fd;   /* hvt: the tender's number; -1 */
-    uint64_t gate; /* hvt: a system call instruction in the tender */
-    int signal;    /* STOPPED: what the guest has been stopped by; 0: by us */
-    int status;    /* ENDED: as of wait(2) */
+    uint64_t size;   /* guest addresses are GUEST_LOW up to here */
+    uint64_t host;   /* where guest address 0 is in the VMM; 0 under spt */
+    int vcpu_fd;     /* hvt: the tender's number; -1 */
+    uint64_t gate;   /* hvt: a system call instruction in the tender */
+    bool changeable; /* hvt: the tender's filter lets its processor be changed */
+    bool changed;    /* and it may be so now: to be undone */
+    uint64_t breakpoint[HVT_BREAKPOINTS]; /* hvt; 0: none */
+    uint64_t trap;                        /* STOPPED by SIGTRAP, hvt: TENDER_TRAP_* */
+    int signal; /* STOPPED: what the guest has been stopped by; 0: by us */
+    int status; /* ENDED: as of wait(2) */
 };
 extern struct tracee tracee;
 
@@ -53,8 +60,8 @@ bool tracee_wait(int ms);
 /** tracee_resume() - with signal `deliver` (0: none); `step`: one instruction. */
 int tracee_resume(bool step, int deliver, struct err *err) MUST_CHECK;
 
-/** tracee_fault() - is it a signal by which a guest dies of its own doing? A tender gives itself a
- * SIGTRAP when its hvt guest has stopped its processor. */
+/** tracee_fault() - is it a signal by which a guest dies of its own doing? A tender traps for its
+ * hvt guest when that has crashed. */
 bool tracee_fault(int signal);
 /** tracee_let_die() - stopped by a fault of the guest's: let go of it for good, and wait for what
  * the fault does. (As the first process of its PID namespace it survives every fault while it is
@@ -76,5 +83,9 @@ int hvt_find(struct tracee *t, struct err *err) MUST_CHECK;
 int hvt_registers(const struct tracee *t, struct user_regs_struct *ret, struct err *err) MUST_CHECK;
 int hvt_set_registers(const struct tracee *t, const struct user_regs_struct *r,
                       struct err *err) MUST_CHECK;
+/** hvt_breakpoint() - with the next tracee_resume(). Errors: EXHAUSTED; UNSUPPORTED. */
+int hvt_breakpoint(struct tracee *t, uint64_t addr, bool add, struct err *err) MUST_CHECK;
+/** hvt_control() - tell the processor: its breakpoints; `step`: one instruction. */
+int hvt_control(struct tracee *t, bool step, struct err *err) MUST_CHECK;
 
 #endif

@@ -29,6 +29,8 @@
 #define VCPU_TRIES     1500
 #define VCPU_PAUSE_NS  2000000
 #define STEPS_MAX      16 /* signals that may come between */
+#define ARGS_MAX       16384
+#define DR7_FIXED      UINT64_C(0x400)
 
 /* ------------------------------------------------------------- with rights */
 
@@ -150,8 +152,29 @@ static int wait_vcpu(struct tracee *t, struct err *err)
     return rc;
 }
 
+/* To ask for more than its filter allows would kill it: what it was told at its start counts. The
+ * guest cannot write there. */
+static bool is_changeable(pid_t pid)
+{
+    char path[64], text[ARGS_MAX + 1];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+
+    autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : read(fd, text, ARGS_MAX);
+
+    if (len <= 0)
+        return false;
+    text[len] = '\0';
+    for (const char *arg = text; arg < text + len && !str_eq(arg, "--"); arg += strlen(arg) + 1)
+        if (str_eq(arg, "--debug"))
+            return true;
+    return false;
+}
+
 int hvt_find(struct tracee *t, struct err *err)
 {
+    t->changeable = is_changeable(t->pid);
     return wait_vcpu(t, err) < 0 || find_memory(t, err) < 0 || find_gate(t, err) < 0 ? -1 : 0;
 }
 
@@ -209,6 +232,12 @@ static int ask(const struct tracee *t, unsigned long request, void *data, size_t
     return rc;
 }
 
+static int not_changeable(struct err *err)
+{
+    return err_set(err, ERR_UNSUPPORTED,
+                   "the guest was started when its handler did not allow gdb: it can only be read");
+}
+
 int hvt_registers(const struct tracee *t, struct user_regs_struct *ret, struct err *err)
 {
     struct kvm_regs k = {0};
@@ -245,7 +274,63 @@ int hvt_registers(const struct tracee *t, struct user_regs_struct *ret, struct e
 
 int hvt_set_registers(const struct tracee *t, const struct user_regs_struct *r, struct err *err)
 {
-    (void)t;
-    (void)r;
-    return err_set(err, ERR_UNSUPPORTED, "the registers of an hvt guest can only be read");
+    struct kvm_regs k = {.rax = r->rax,
+                         .rbx = r->rbx,
+                         .rcx = r->rcx,
+                         .rdx = r->rdx,
+                         .rsi = r->rsi,
+                         .rdi = r->rdi,
+                         .rbp = r->rbp,
+                         .rsp = r->rsp,
+                         .r8 = r->r8,
+                         .r9 = r->r9,
+                         .r10 = r->r10,
+                         .r11 = r->r11,
+                         .r12 = r->r12,
+                         .r13 = r->r13,
+                         .r14 = r->r14,
+                         .r15 = r->r15,
+                         .rip = r->rip,
+                         .rflags = r->eflags};
+
+    if (!t->changeable)
+        return not_changeable(err);
+    return ask(t, KVM_SET_REGS, &k, sizeof(k), true, err);
+}
+
+int hvt_breakpoint(struct tracee *t, uint64_t addr, bool add, struct err *err)
+{
+    uint64_t *place = NULL;
+
+    if (!t->changeable)
+        return not_changeable(err);
+    for (size_t i = 0; i < HVT_BREAKPOINTS; i++)
+        if (t->breakpoint[i] == (add ? 0 : addr))
+            place = &t->breakpoint[i];
+    if (!place && add)
+        return err_set(err, ERR_EXHAUSTED, "an hvt guest has %d breakpoints", HVT_BREAKPOINTS);
+    if (place)
+        *place = add ? addr : 0;
+    t->changed = true;
+    return 0;
+}
+
+int hvt_control(struct tracee *t, bool step, struct err *err)
+{
+    struct kvm_guest_debug d = {.control =
+                                    step ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP : 0};
+
+    if (!t->changeable)
+        return not_changeable(err);
+    for (size_t i = 0; i < HVT_BREAKPOINTS; i++) {
+        if (!t->breakpoint[i])
+            continue;
+        d.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+        d.arch.debugreg[i] = t->breakpoint[i];
+        d.arch.debugreg[7] |= DR7_FIXED | UINT64_C(2) << 2 * i; /* of one byte, on execution */
+    }
+    if (ask(t, KVM_SET_GUEST_DEBUG, &d, sizeof(d), true, err) < 0)
+        return -1;
+    t->changed = d.control != 0;
+    return 0;
 }

@@ -8,7 +8,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <linux/kvm.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -85,21 +84,9 @@ static void drop_code(void)
     }
 }
 
-/* Nobody is there to see it. */
-static void on_trap(int sig)
-{
-    (void)sig;
-}
-
 int hvt_run(struct tender *t, const char *cmdline, struct fault *f)
 {
-    struct sigaction trap = {.sa_handler = on_trap};
-
     put_boot_info(t, cmdline);
-    if (signals_setup(f) != 0)
-        return -1;
-    if (sigaction(SIGTRAP, &trap, NULL) != 0)
-        return fault_sys(f, "signals: set up");
     drop_code();
     if (jail_hvt(t, f) != 0)
         return -1;

@@ -181,6 +181,14 @@ static int explain_exit(const struct tender *t, const struct kvm_run *run, struc
     }
 }
 
+/* A step or breakpoint of a debugger that was killed: neither is the guest's affair. */
+static void debugger_gone(const struct tender *t)
+{
+    struct kvm_guest_debug const off = {.control = 0};
+
+    (void)ioctl(t->cpu.vcpu_fd, KVM_SET_GUEST_DEBUG, &off);
+}
+
 static int run_until_end(struct tender *t, struct fault *f)
 {
     struct kvm_run *run = t->cpu.run;
@@ -198,6 +206,11 @@ static int run_until_end(struct tender *t, struct fault *f)
         }
         if (run->exit_reason == KVM_EXIT_INTR)
             continue;
+        if (run->exit_reason == KVM_EXIT_DEBUG && t->debuggable) {
+            if (!trap_tell(TENDER_TRAP_DEBUG))
+                debugger_gone(t);
+            continue;
+        }
         if (run->exit_reason != KVM_EXIT_IO)
             return explain_exit(t, run, f);
         switch (serve_io(t, run, f)) {
@@ -215,6 +228,6 @@ int hvt_cpu_run(struct tender *t, struct fault *f)
 {
     (void)run_until_end(t, f);
     /* The guest has crashed. A debugger that traces this process gets a last look at it. */
-    __asm__ volatile("int3");
+    (void)trap_tell(TENDER_TRAP_CRASH);
     return -1;
 }

@@ -4,8 +4,18 @@
  * steps into the guest, which unmap the rest. So a guest finds no code of the tender in its address space, and a
  * waiting one keeps none of it resident. x86_64. See tender.h for the interface.
  */
-#define SYS_munmap     11
-#define SYS_exit_group 231
+#define SYS_munmap       11
+#define SYS_rt_sigreturn 15
+#define SYS_nanosleep    35
+#define SYS_exit_group   231
+
+/* Of the kernel's struct ucontext. */
+#define UC_STACK_SP 16
+#define UC_RIP      168
+
+/* Pauses of 20 ms on one instruction. */
+#define TRAP_PAUSES   1500
+#define TRAP_PAUSE_NS 20000000
 
 	.section .text.tender_last, "ax", @progbits
 	.balign 4096
@@ -21,6 +31,39 @@ tender_last_signal:
 	syscall
 	ud2
 	.size tender_last_signal, . - tender_last_signal
+
+/*
+ * SIGTRAP's, of guests that may be debugged. A debugger that was killed may have left an int3 behind. While it says so
+ * (tender_last_armed) the guest tries the instruction again and again, until somebody has put the old one back.
+ * Otherwise, and in the end, the guest dies by SIGTRAP: in here that is blocked, so that a second one is fatal. How
+ * often it has tried stands at the bottom of the signal stack, with the place.
+ */
+	.globl tender_last_trap
+	.type tender_last_trap, @function
+tender_last_trap:
+	cmpq	$0, tender_last_armed(%rip)
+	je	2f
+	movq	UC_STACK_SP(%rdx), %rcx
+	movq	UC_RIP(%rdx), %rax
+	cmpq	%rax, 8(%rcx)
+	je	1f
+	movq	%rax, 8(%rcx)
+	movq	$0, (%rcx)
+1:	incq	(%rcx)
+	cmpq	$TRAP_PAUSES, (%rcx)
+	ja	2f
+	decq	UC_RIP(%rdx)
+	leaq	tender_last_pause(%rip), %rdi
+	xorl	%esi, %esi
+	movl	$SYS_nanosleep, %eax
+	syscall
+	movl	$SYS_rt_sigreturn, %eax
+	addq	$8, %rsp
+	syscall
+	ud2
+2:	int3
+	ud2
+	.size tender_last_trap, . - tender_last_trap
 
 /*
  * tender_last_enter(entry: rdi, stack: rsi, boot_info: rdx, ranges: rcx)
@@ -69,5 +112,14 @@ tender_last_enter:
 	ud2
 	.size tender_last_enter, . - tender_last_enter
 
-	.balign 4096, 0xcc
+	.balign 8
+	.globl tender_last_pause
+tender_last_pause:
+	.quad	0, TRAP_PAUSE_NS
+
+/* The page's end, by which a debugger knows it: TENDER_LAST_MAGIC of trap.h, and what it writes. */
+	.org	tender_last_page + 4096 - 16, 0xcc
+	.quad	0x65676170547361cc
+tender_last_armed:
+	.quad	0
 	.section .note.GNU-stack, "", @progbits

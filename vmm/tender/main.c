@@ -7,7 +7,7 @@
  *
  *   unicri-tender --backend=spt|hvt --kernel-fd=N [--kvm-fd=N] --mem=BYTES
  *                 [--net=NAME:FD:MAC[:MTU]]... [--block=NAME:FD[:SECTOR_SIZE][:ro]]... [--name=ID]
- *                 -- GUEST_ARG...
+ *                 [--debug] [--wait-tracer=MS] -- GUEST_ARG...
  *
  *   --backend   spt: the guest is part of this process, jailed by seccomp; hvt: a KVM virtual
  * machine.
@@ -19,6 +19,9 @@
  * given.
  *   --block     a file or block device; sectors of 512 bytes unless given.
  *   --name      shown in ps, not used.
+ *   --debug     who traces this process may change the guest, not only look at it.
+ *   --wait-tracer  the guest begins when somebody traces this process, or that many milliseconds
+ * later.
  *   GUEST_ARG   joined by blanks, at most 8191 bytes.
  *   All descriptors are 3 or higher and different. Others are closed. Descriptor 1 is the guest's
  * console (if it is non-blocking an spt guest may lose output), descriptor 2 gets one line
@@ -77,6 +80,7 @@ static int run(struct options *o, struct tender *t, struct fault *f)
     bool const spt = o->backend == BACKEND_SPT;
     uint64_t size;
 
+    t->debuggable = o->debuggable;
     if (elf_read(&kernel, &t->image, f) != 0 || check_abi(&t->image, o->backend, f) != 0 ||
         mft_parse(t->image.mft, t->image.mft_size, &t->mft, f) != 0)
         return -1;
@@ -86,10 +90,14 @@ static int run(struct options *o, struct tender *t, struct fault *f)
     if (mem_map(&t->mem, size, spt, f) != 0 || mem_load(&t->mem, &kernel, &t->image, spt, f) != 0)
         return -1;
     (void)close(o->kernel_fd);
+    if (!spt && hvt_open(t, o->kvm_fd, f) != 0)
+        return -1;
+    if (signals_setup(f) != 0 || trap_setup(f) != 0)
+        return -1;
+    if (o->wait_tracer > 0)
+        trap_wait(o->wait_tracer);
     if (spt)
         return spt_run(t, o->cmdline, f);
-    if (hvt_open(t, o->kvm_fd, f) != 0)
-        return -1;
     (void)close(o->kvm_fd);
     return hvt_run(t, o->cmdline, f);
 }

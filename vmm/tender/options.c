@@ -186,6 +186,26 @@ static int name_option(const char *arg, const char *value, struct options *o, st
     return 0;
 }
 
+static int debug_option(const char *arg, struct options *o, struct fault *f)
+{
+    if (o->debuggable)
+        return bad(f, arg, "given twice");
+    o->debuggable = true;
+    return 0;
+}
+
+static int wait_option(const char *arg, const char *value, struct options *o, struct fault *f)
+{
+    uint64_t ms;
+
+    if (o->wait_tracer != 0)
+        return bad(f, arg, "given twice");
+    if (!parse_number(value, NULL, OPTIONS_WAIT_MAX, &ms) || ms == 0)
+        return bad(f, arg, "not a number of milliseconds up to 60000");
+    o->wait_tracer = (uint32_t)ms;
+    return 0;
+}
+
 static const char *match(const char *arg, const char *prefix)
 {
     size_t len = strlen(prefix);
@@ -211,6 +231,10 @@ static int one_option(const char *arg, struct options *o, struct fault *f)
         return block_option(arg, v, o, f);
     if ((v = match(arg, "--name=")) != NULL)
         return name_option(arg, v, o, f);
+    if ((v = match(arg, "--wait-tracer=")) != NULL)
+        return wait_option(arg, v, o, f);
+    if (strcmp(arg, "--debug") == 0)
+        return debug_option(arg, o, f);
     return bad(f, arg, "unknown option");
 }
 
@@ -262,6 +286,8 @@ int options_parse(char *const *argv, struct options *o, struct fault *f)
     o->backend = BACKEND_NONE;
     o->mem_size = 0;
     o->devices = 0;
+    o->debuggable = false;
+    o->wait_tracer = 0;
     o->name = NULL;
     o->kernel_fd = -1;
     o->kvm_fd = -1;

@@ -13,6 +13,7 @@
 
 #define OPTIONS_DEVICES_MAX (SOLO5_MFT_ENTRIES_MAX - 1)
 #define OPTIONS_NAME_MAX    128    /* bytes of --name, with the terminating zero */
+#define OPTIONS_WAIT_MAX    60000u /* milliseconds */
 #define NET_MTU_DEFAULT     1500u  /* bytes */
 #define NET_MTU_MIN         68u    /* RFC 791 */
 #define BLOCK_SECTOR_MIN    512u   /* bytes */
@@ -40,7 +41,9 @@ struct options {
     uint64_t mem_size; /* bytes as given */
     unsigned devices;
     struct device device[OPTIONS_DEVICES_MAX];
-    const char *name; /* borrowed from argv, or NULL */
+    bool debuggable;
+    uint32_t wait_tracer; /* milliseconds, 0: not at all */
+    const char *name;     /* borrowed from argv, or NULL */
     char cmdline[SOLO5_CMDLINE_SIZE];
 };
 

@@ -94,6 +94,29 @@ static void add_devices(struct filter *p, const struct tender *t, bool spt)
     }
 }
 
+/* What tender_last_trap() needs. */
+static void add_debug_spt(struct filter *p)
+{
+    struct filter_rule const pause = {
+        SYS_nanosleep, ALLOW, {ARG_EQUAL(0, (uintptr_t)tender_last_pause), ARG_EQUAL(1, 0)}};
+    struct filter_rule const back = {SYS_rt_sigreturn, ALLOW, {{FILTER_NONE, 0, 0}}};
+
+    filter_add(p, &pause);
+    filter_add(p, &back);
+}
+
+/* What a debugger has the tender ask its processor for. */
+static void add_debug_hvt(struct filter *p, const struct tender *t)
+{
+    unsigned long const asked[] = {KVM_SET_REGS, KVM_SET_GUEST_DEBUG};
+
+    for (unsigned i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        struct filter_rule const ask = {
+            SYS_ioctl, ALLOW, {ARG_INT(0, t->cpu.vcpu_fd), ARG_INT(1, asked[i])}};
+        filter_add(p, &ask);
+    }
+}
+
 void rules_spt(const struct tender *t, const struct last_ranges *gone, struct filter *prog)
 {
     struct filter_rule const wait = {
@@ -117,6 +140,8 @@ void rules_spt(const struct tender *t, const struct last_ranges *gone, struct fi
             {ARG_EQUAL(0, gone->piece[i].start), ARG_EQUAL(1, gone->piece[i].len)}};
         filter_add(prog, &unmap);
     }
+    if (t->debuggable)
+        add_debug_spt(prog);
 }
 
 void rules_hvt(const struct tender *t, struct filter *prog)
@@ -141,5 +166,7 @@ void rules_hvt(const struct tender *t, struct filter *prog)
     filter_add(prog, &back);
 #if defined(__x86_64__)
     filter_add(prog, &regs); /* where the guest stood, for the message */
+    if (t->debuggable)
+        add_debug_hvt(prog, t);
 #endif
 }

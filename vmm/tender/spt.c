@@ -6,6 +6,7 @@
  */
 #include "vmm/tender/tender.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -76,6 +77,18 @@ static void find_pieces(struct last_ranges *gone)
     gone->piece[1].len = end - gone->piece[1].start;
 }
 
+/* The tender's own handler goes with its code. */
+static int set_trap(const struct tender *t, struct fault *f)
+{
+    struct sigaction trap = {.sa_handler = SIG_DFL};
+
+    if (t->debuggable) {
+        trap.sa_sigaction = tender_last_trap;
+        trap.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    }
+    return sigaction(SIGTRAP, &trap, NULL) != 0 ? fault_sys(f, "signals: set up") : 0;
+}
+
 int spt_run(struct tender *t, const char *cmdline, struct fault *f)
 {
     uint64_t entry = t->image.entry, stack = t->mem.size - STACK_BELOW_TOP;
@@ -85,7 +98,7 @@ int spt_run(struct tender *t, const char *cmdline, struct fault *f)
         return -1;
     put_boot_info(t, cmdline);
     find_pieces(&gone);
-    if (signals_setup(f) != 0 || jail_spt(t, &gone, f) != 0)
+    if (set_trap(t, f) != 0 || jail_spt(t, &gone, f) != 0)
         return -1;
     tender_last_enter(entry, stack, SOLO5_SPT_BOOT_INFO, &gone);
 }

@@ -12,6 +12,7 @@
 #ifndef UNICRI_VMM_TENDER_TENDER_H
 #define UNICRI_VMM_TENDER_TENDER_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +22,7 @@
 #include "vmm/tender/mft.h"
 #include "vmm/tender/options.h"
 #include "vmm/tender/solo5_abi.h"
+#include "vmm/tender/trap.h"
 
 struct guest_mem {
     uintptr_t host; /* host address of guest address 0; 0 under spt, where the two are the same */
@@ -42,6 +44,7 @@ struct tender {
     struct device dev[SOLO5_MFT_ENTRIES_MAX]; /* by handle; type 0 where there is none */
     struct hvt_cpu cpu;                       /* hvt */
     int exit_status;                          /* hvt: what the guest has halted with */
+    bool debuggable;                          /* --debug */
     int epoll_fd, timer_fd;                   /* spt */
 };
 
@@ -156,6 +159,15 @@ extern const char tender_last_page[];
 void tender_last_signal(int sig);
 
 /**
+ * tender_last_trap() - handler of SIGTRAP for guests that may be debugged: waits for leftovers of a
+ * debugger to be taken out.
+ */
+void tender_last_trap(int sig, siginfo_t *info, void *context);
+
+/* How long it waits at a time: a struct timespec. */
+extern const char tender_last_pause[];
+
+/**
  * tender_last_enter() - unmap @gone and jump into the guest with the published registers.
  */
 _Noreturn void tender_last_enter(uint64_t entry, uint64_t stack, uint64_t boot_info,
@@ -224,5 +236,23 @@ int jail_hvt(const struct tender *t, struct fault *f) TENDER_MUST_CHECK;
  * process of a PID namespace and in the middle of a guest's instructions; SIGPIPE is ignored.
  */
 int signals_setup(struct fault *f) TENDER_MUST_CHECK;
+
+/* ---- trap.c
+ * --------------------------------------------------------------------------------------------- */
+
+/**
+ * trap_setup() - make trap_tell() possible.
+ */
+int trap_setup(struct fault *f) TENDER_MUST_CHECK;
+
+/**
+ * trap_tell() - tell a tracer. Returns: was there one?
+ */
+bool trap_tell(uint64_t what);
+
+/**
+ * trap_wait() - wait until somebody traces this process, @ms milliseconds at most.
+ */
+void trap_wait(uint32_t ms);
 
 #endif

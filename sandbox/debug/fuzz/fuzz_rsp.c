@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memset(&g, 0, sizeof(g));
     g.sent = (struct strbuf)STRBUF_INIT;
-    rsp_init(&r, &fake_target, &g, true);
+    rsp_init(&r, size % 2 ? &fake_hardware_target : &fake_target, &g);
     while (size > 0 && r.state != RSP_OVER) {
         uint8_t n = *data++;
 
@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         strbuf_clear(&g.sent);
     }
     (void)rsp_leave(&r, 0);
-    if (r.n_breakpoints || r.state != RSP_OVER)
+    if (r.n_breakpoints || g.hardware[0] || g.hardware[1] || r.state != RSP_OVER)
         abort();
     strbuf_done(&g.sent);
     return 0;

@@ -15,6 +15,7 @@ struct fake_guest {
     uint8_t memory[65536];
     struct strbuf sent;
     unsigned resumed, stops;
+    uint64_t hardware[2]; /* of a guest with breakpoints of its own */
     bool stepped;
     int delivered;
 };
@@ -66,6 +67,18 @@ static int fake_resume(void *arg, bool step, int signal)
     return 0;
 }
 
+static int fake_breakpoint(void *arg, uint64_t addr, bool add)
+{
+    struct fake_guest *g = arg;
+
+    for (int i = 0; i < 2; i++)
+        if (g->hardware[i] == (add ? 0 : addr)) {
+            g->hardware[i] = add ? addr : 0;
+            return 0;
+        }
+    return -1;
+}
+
 static int fake_stop(void *arg)
 {
     ((struct fake_guest *)arg)->stops++;
@@ -83,6 +96,16 @@ static const struct rsp_target fake_target = {
     .read = fake_read,
     .write = fake_write,
     .resume = fake_resume,
+    .stop = fake_stop,
+    .send = fake_send,
+};
+static const struct rsp_target fake_hardware_target = {
+    .registers = fake_registers,
+    .set_registers = fake_set_registers,
+    .read = fake_read,
+    .write = fake_write,
+    .resume = fake_resume,
+    .breakpoint = fake_breakpoint,
     .stop = fake_stop,
     .send = fake_send,
 };

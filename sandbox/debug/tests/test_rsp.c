@@ -21,7 +21,7 @@ static int begin(void **state)
     struct session *s = XNEW(struct session);
 
     s->guest.sent = (struct strbuf)STRBUF_INIT;
-    rsp_init(&s->rsp, &fake_target, &s->guest, true);
+    rsp_init(&s->rsp, &fake_target, &s->guest);
     *state = s;
     return 0;
 }
@@ -219,6 +219,38 @@ static void detaching_ends(void **state)
     assert_int_equal(s->guest.resumed, 0);
 }
 
+/* Two, nothing in memory, and the guest stands before the instruction. */
+static void breakpoints_of_the_target(void **state)
+{
+    struct session *s = *state;
+    struct fake_guest *g = &s->guest;
+    uint8_t clean[sizeof(g->memory)];
+
+    rsp_init(&s->rsp, &fake_hardware_target, g);
+    memcpy(clean, g->memory, sizeof(clean));
+    assert_string_equal(ask(s, "qSupported:swbreak+"),
+                        "PacketSize=4000;QStartNoAckMode+;qXfer:features:read+;swbreak+;"
+                        "vContSupported+");
+    assert_string_equal(ask(s, "Z0,10010,1"), "OK");
+    assert_string_equal(ask(s, "Z0,10010,1"), "OK");
+    assert_string_equal(ask(s, "Z1,10020,1"), "OK");
+    assert_string_equal(ask(s, "Z0,10030,1"), "E01");
+    assert_string_equal(ask(s, "Z2,10030,1"), "");
+    assert_true(g->hardware[0] == 0x10010 && g->hardware[1] == 0x10020);
+    assert_memory_equal(g->memory, clean, sizeof(clean));
+    assert_string_equal(ask(s, "M10010,1:90"), "OK");
+    assert_int_equal(g->memory[0x10], 0x90);
+    (void)ask(s, "c");
+    g->regs[RSP_RIP] = 0x10010;
+    strbuf_clear(&g->sent);
+    assert_true(rsp_stopped(&s->rsp, 5));
+    assert_int_equal(g->regs[RSP_RIP], 0x10010);
+    assert_non_null(strstr(g->sent.s, "T05thread:1;swbreak:;"));
+    assert_string_equal(ask(s, "z0,10010,1"), "OK");
+    assert_true(rsp_leave(&s->rsp, 5));
+    assert_true(g->hardware[0] == 0 && g->hardware[1] == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +259,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(registers_go_both_ways, begin, end),
         cmocka_unit_test_setup_teardown(memory_goes_both_ways, begin, end),
         cmocka_unit_test_setup_teardown(breakpoints_hide, begin, end),
+        cmocka_unit_test_setup_teardown(breakpoints_of_the_target, begin, end),
         cmocka_unit_test_setup_teardown(stops_are_told, begin, end),
         cmocka_unit_test_setup_teardown(no_commands_while_it_runs, begin, end),
         cmocka_unit_test_setup_teardown(detaching_ends, begin, end),

@@ -23,10 +23,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define DEVICES_MAX 12
+#define HVT         1
+#define DEBUGGABLE  2
 
 struct head {
     uint8_t devices;
-    uint8_t hvt;
+    uint8_t how; /* HVT, DEBUGGABLE */
 };
 struct given {
     uint8_t handle, how;
@@ -148,6 +150,10 @@ static uint32_t spt_opinion(const struct seccomp_data *d)
         yes = a == (uint32_t)t.timer_fd;
     else if (d->nr == SYS_arch_prctl)
         yes = a == ARCH_SET_FS;
+    else if (d->nr == SYS_nanosleep)
+        yes = t.debuggable && d->args[0] == (uintptr_t)tender_last_pause && d->args[1] == 0;
+    else if (d->nr == SYS_rt_sigreturn)
+        yes = t.debuggable;
     else if (d->nr == SYS_munmap)
         yes = is_gone(d->args[0], d->args[1]);
     return yes ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS;
@@ -167,7 +173,9 @@ static uint32_t hvt_opinion(const struct seccomp_data *d)
     else if (d->nr == SYS_pwrite64)
         yes = disk != NULL && d->args[3] <= disk->capacity && !disk->read_only;
     else if (d->nr == SYS_ioctl)
-        yes = a == (uint32_t)t.cpu.vcpu_fd && (b == KVM_RUN || b == KVM_GET_REGS);
+        yes = a == (uint32_t)t.cpu.vcpu_fd &&
+              (b == KVM_RUN || b == KVM_GET_REGS ||
+               (t.debuggable && (b == KVM_SET_REGS || b == KVM_SET_GUEST_DEBUG)));
     else if (d->nr == SYS_ppoll)
         yes = d->args[3] == 0;
     else if (d->nr == SYS_write)
@@ -249,9 +257,10 @@ static uint64_t argument(const uint8_t arg[3])
 static void ask(const struct filter *prog, const struct made *c, bool hvt)
 {
     static const int known[] = {
-        SYS_read,          SYS_write,           SYS_pread64,    SYS_pwrite64,     SYS_epoll_pwait,
-        SYS_clock_gettime, SYS_timerfd_settime, SYS_exit_group, SYS_arch_prctl,   SYS_munmap,
-        SYS_ioctl,         SYS_ppoll,           SYS_mmap,       SYS_rt_sigreturn, SYS_execve};
+        SYS_read,        SYS_write,         SYS_pread64,         SYS_pwrite64,
+        SYS_epoll_pwait, SYS_clock_gettime, SYS_timerfd_settime, SYS_exit_group,
+        SYS_arch_prctl,  SYS_munmap,        SYS_ioctl,           SYS_ppoll,
+        SYS_mmap,        SYS_rt_sigreturn,  SYS_execve,          SYS_nanosleep};
     size_t n = sizeof(known) / sizeof(known[0]);
     struct seccomp_data d = {.arch = c->nr == 255 ? AUDIT_ARCH_I386 : AUDIT_ARCH_X86_64};
 
@@ -279,15 +288,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     gone.piece[1].len = 0x3000;
     if (!take(&data, &size, &head, sizeof(head)))
         return 0;
+    t.debuggable = head.how & DEBUGGABLE;
     for (int i = 0; i < head.devices % (DEVICES_MAX + 1); i++)
         if (take(&data, &size, &given, sizeof(given)))
             attach(&given, 5 + i);
-    if (head.hvt & 1)
+    if (head.how & HVT)
         rules_hvt(&t, &prog);
     else
         rules_spt(&t, &gone, &prog);
     assert(filter_finish(&prog, &f) == 0);
     while (take(&data, &size, &made, sizeof(made)))
-        ask(&prog, &made, head.hvt & 1);
+        ask(&prog, &made, head.how & HVT);
     return 0;
 }

@@ -28,11 +28,11 @@ static void refused(char **argv, const char *why)
 
 static void test_all(void **state)
 {
-    char **argv =
-        ARGS(A("--backend=hvt"), A("--kernel-fd=3"), A("--kvm-fd=4"), A("--mem=67108864"),
-             A("--net=service:5:02:00:00:AA:bb:0c:9000"), A("--net=other:6:02:00:00:00:00:01"),
-             A("--block=storage:7:4096:ro"), A("--block=plain:8"), A("--block=r:9:ro"),
-             A("--name=abc"), A("--"), A("a"), A("--net=x"), A(""), A("b c"));
+    char **argv = ARGS(A("--backend=hvt"), A("--kernel-fd=3"), A("--kvm-fd=4"), A("--mem=67108864"),
+                       A("--net=service:5:02:00:00:AA:bb:0c:9000"),
+                       A("--net=other:6:02:00:00:00:00:01"), A("--block=storage:7:4096:ro"),
+                       A("--block=plain:8"), A("--block=r:9:ro"), A("--name=abc"), A("--debug"),
+                       A("--wait-tracer=250"), A("--"), A("a"), A("--net=x"), A(""), A("b c"));
 
     (void)state;
     if (options_parse(argv, &o, &fault) != 0)
@@ -42,6 +42,8 @@ static void test_all(void **state)
     assert_int_equal(o.kvm_fd, 4);
     assert_int_equal(o.mem_size, 67108864);
     assert_int_equal(o.devices, 5);
+    assert_true(o.debuggable);
+    assert_int_equal(o.wait_tracer, 250);
     assert_string_equal(o.device[0].name, "service");
     assert_int_equal(o.device[0].mtu, 9000);
     assert_memory_equal(o.device[0].mac, "\x02\0\0\xaa\xbb\x0c", 6);
@@ -65,6 +67,10 @@ static void test_required(void **state)
     refused(ARGS(SPT, A("--backend=spt")), "given twice");
     refused(ARGS(SPT, A("--mem=5")), "given twice");
     refused(ARGS(SPT, A("--kernel-fd=5")), "given twice");
+    refused(ARGS(SPT, A("--debug"), A("--debug")), "given twice");
+    refused(ARGS(SPT, A("--wait-tracer=1"), A("--wait-tracer=1")), "given twice");
+    refused(ARGS(SPT, A("--wait-tracer=0")), "milliseconds");
+    refused(ARGS(SPT, A("--wait-tracer=60001")), "milliseconds");
     refused(ARGS(A("--backend=xen")), "spt and hvt");
     refused(ARGS(SPT, A("--wat")), "unknown option");
     refused(ARGS(SPT, A("kernel.elf")), "unknown option");
