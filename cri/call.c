@@ -172,20 +172,25 @@ static size_t greet(struct rpc *rpc, grpc_op *op)
     return 1;
 }
 
-/* One message of a stream. gRPC lets go of it when the client's window has room for it. */
+/* One message of a stream, or NULL: what goes before the first. gRPC lets go of it when the
+ * client's window has room for it. */
 static int send_one(void *arg, const ProtobufCMessage *message, struct err *err)
 {
     struct rpc *rpc = arg;
-    grpc_byte_buffer *buffer = pack(message, protobuf_c_message_get_packed_size(message));
+    grpc_byte_buffer *buffer = NULL;
     grpc_op ops[2];
     size_t n = greet(rpc, ops);
 
-    ops[n++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = buffer};
+    if (message) {
+        buffer = pack(message, protobuf_c_message_get_packed_size(message));
+        ops[n++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = buffer};
+    }
     start(rpc, ops, n, &tag_send);
 
     bool sent = finish(rpc, &tag_send);
 
-    grpc_byte_buffer_destroy(buffer);
+    if (buffer)
+        grpc_byte_buffer_destroy(buffer);
     if (rpc->deaf)
         return err_set(err, ERR_EXHAUSTED, "the client does not read");
     if (!sent || is_cancelled(rpc))

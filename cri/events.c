@@ -79,7 +79,7 @@ static int send_event(struct call *call, const struct event *event, struct err *
 int on_get_container_events(struct call *call, struct err *err)
 {
     struct follower *f = follower_open(call->daemon->engine, err);
-    int rc = f ? 0 : -1;
+    int rc = f ? call_begin(call, err) : -1;
 
     while (rc == 0) {
         struct event event;

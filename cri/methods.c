@@ -204,6 +204,11 @@ int call_send(struct call *call, const ProtobufCMessage *message, struct err *er
     return call->send(call->send_arg, message, err);
 }
 
+int call_begin(struct call *call, struct err *err)
+{
+    return call->send(call->send_arg, NULL, err);
+}
+
 int method_run(struct call *call, const uint8_t *bytes, size_t len, struct err *err)
 {
     struct log_context former = log_context_set((struct log_context){0});

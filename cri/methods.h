@@ -21,7 +21,7 @@ struct call {
     const ProtobufCMessage *request;
     ProtobufCMessage *reply; /* set by the handler; of a stream: stays NULL */
     size_t reply_size;       /* on the wire; by method_run() */
-    /* Of a stream: puts one message on the wire, see call_send(). */
+    /* Of a stream: puts one message on the wire, see call_send(); NULL: the head alone. */
     int (*send)(void *arg, const ProtobufCMessage *message, struct err *err);
     void *send_arg;
 };
@@ -33,6 +33,9 @@ struct call {
  * the message is larger than a client accepts.
  */
 int call_send(struct call *call, const ProtobufCMessage *message, struct err *err) MUST_CHECK;
+/** call_begin() - the head of a stream's answer goes out before its first message: the client knows
+ * that from now on it misses nothing. Errors: as call_send(). */
+int call_begin(struct call *call, struct err *err) MUST_CHECK;
 
 /** A handler: 0 and call->reply (a stream: after all of its call_send()), or -1 and err. */
 typedef int handler_fn(struct call *call, struct err *err);

@@ -87,7 +87,8 @@ struct engine {
     struct ending_head ending; /* monitors of ours that have done their work and are about to end */
     atomic_bool child_ended;   /* a look at the monitors is under way: see exits_child_ended() */
     bool closing;
-    unsigned followers; /* of events: see events.h */
+    unsigned followers;       /* of events: see events.h */
+    int64_t events_delivered; /* the newest that some client has got from this daemon */
     bool reserve_released;
     struct {
         bool works;

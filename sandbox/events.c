@@ -12,7 +12,7 @@
 
 #define META_DELIVERED "events_delivered"
 #define LOOK_PAUSE     NSEC_PER_SEC
-#define MEMORY_LAG     NSEC_PER_SEC /* memory follows its row within microseconds */
+#define MEMORY_LAG     (5 * NSEC_PER_SEC) /* memory follows its row within microseconds, mostly */
 
 /* Migration 0003 has these numbers written in it: a change of one is a new migration. */
 _Static_assert(POD_READY == 1 && POD_NOTREADY == 3, "triggers pod_ready, pod_notready");
@@ -188,7 +188,18 @@ int follower_next(struct follower *f, const struct caller *caller, struct event 
     return 0;
 }
 
+/* A slower follower does not take back what a faster one has got. */
 void follower_done(struct follower *f, const struct event *event)
 {
-    set_delivered(f->engine, event->seq);
+    struct engine *engine = f->engine;
+
+    mutex_lock(&engine->lock);
+
+    bool newer = event->seq > engine->events_delivered;
+
+    if (newer)
+        engine->events_delivered = event->seq;
+    mutex_unlock(&engine->lock);
+    if (newer)
+        set_delivered(engine, event->seq);
 }

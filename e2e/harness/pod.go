@@ -154,6 +154,34 @@ func (p *Pod) Sh(t testing.TB, name, script string, opts ...CtrOpt) *Ctr {
 	return p.Run(t, name, BusyboxRef, []string{"sh", "-c", script}, opts...)
 }
 
+// Gated lets a container see the node's gates at /gate; its script waits there by Await.
+func (n *Node) Gated(c *cri.ContainerConfig) {
+	if err := os.MkdirAll(n.Dir+"/gate", 0o755); err != nil {
+		n.T.Fatal(err)
+	}
+	c.Mounts = append(c.Mounts, &cri.Mount{HostPath: n.Dir + "/gate", ContainerPath: "/gate", Readonly: true})
+}
+
+// Await is the part of a script that waits until the test has opened a gate, whether a daemon is there or not.
+func Await(gate string) string { return "until [ -e /gate/" + gate + " ]; do sleep 0.05; done; " }
+
+// Open lets those go on who wait at a gate.
+func (n *Node) Open(gate string) {
+	n.T.Helper()
+	if err := os.WriteFile(filepath.Join(n.Dir, "gate", gate), nil, 0o644); err != nil {
+		n.T.Fatal(err)
+	}
+}
+
+// Listening is the part of a script that waits until something in its network namespace listens on all these ports.
+func Listening(ports ...int) string {
+	s := ""
+	for _, p := range ports {
+		s += fmt.Sprintf("until cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q ':%04X 0*:0000 0A '; do sleep 0.05; done; ", p)
+	}
+	return s
+}
+
 // Start starts the container or fails the test.
 func (c *Ctr) Start(t testing.TB) {
 	t.Helper()
