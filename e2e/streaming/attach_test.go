@@ -47,12 +47,12 @@ func TestAttachMore(t *testing.T) {
 			}
 		})
 		t.Run("terminal "+kind, func(t *testing.T) {
-			c := p.Sh(t, "tty-"+kind, "stty -echo; echo up; read x; stty size; read x; exit 4", func(c *cri.ContainerConfig) { c.Stdin, c.Tty = true, true })
+			c := p.Sh(t, "tty-"+kind, "stty -echo; echo up; read x; "+sized("29 83")+"stty size; read x; exit 4", func(c *cri.ContainerConfig) { c.Stdin, c.Tty = true, true })
 			c.WaitLog(t, "up", 10*time.Second)
 			size := sizes{make(chan remotecommand.TerminalSize, 1)}
 			size.c <- remotecommand.TerminalSize{Width: 83, Height: 29}
 			r, w := io.Pipe()
-			go func() { time.Sleep(500 * time.Millisecond); io.WriteString(w, "x\n"); io.WriteString(w, "y\n") }()
+			go func() { io.WriteString(w, "x\n"); io.WriteString(w, "y\n") }()
 			var out bytes.Buffer
 			err := run(t, executor(t, kind, attachURL(t, c, true, true)),
 				remotecommand.StreamOptions{Stdin: r, Stdout: &out, Tty: true, TerminalSizeQueue: size}, 20*time.Second)

@@ -42,7 +42,7 @@ func ended(t testing.TB, c net.Conn, limit time.Duration) time.Duration {
 }
 
 func TestTimeouts(t *testing.T) {
-	n := h.NewNode(t, h.NodeOptions{Set: map[string]string{"streaming.idle_timeout": "2", "streaming.creation_timeout": "1"}})
+	n := h.NewNode(t, h.NodeOptions{Set: map[string]string{"streaming.idle_timeout": "4", "streaming.creation_timeout": "1"}})
 	n.Pull(t, h.BusyboxRef)
 	p := n.RunPod(t, "timeouts")
 	c := p.Sh(t, "c", "sleep 1000")
@@ -61,7 +61,7 @@ func TestTimeouts(t *testing.T) {
 		t.Parallel()
 		began := time.Now()
 		err := run(t, executor(t, "spdy", execURL(t, c, false, false, "sleep", "4002")), remotecommand.StreamOptions{Stdout: io.Discard, Stderr: io.Discard}, 20*time.Second)
-		if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "idle_timeout") || took < 2*time.Second || took > h.Slow(15*time.Second) {
+		if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "idle_timeout") || took < 4*time.Second || took > h.Slow(15*time.Second) {
 			t.Errorf("idle: %v after %v", err, took)
 		}
 		eventually(t, "its command has gone as well", func() bool {
@@ -71,9 +71,9 @@ func TestTimeouts(t *testing.T) {
 	t.Run("busy", func(t *testing.T) {
 		t.Parallel()
 		var out bytes.Buffer
-		err := run(t, executor(t, "spdy", execURL(t, c, false, false, "sh", "-c", "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.5; done")),
+		err := run(t, executor(t, "spdy", execURL(t, c, false, false, "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $i; sleep 0.5; done")),
 			remotecommand.StreamOptions{Stdout: &out, Stderr: io.Discard}, 30*time.Second)
-		if err != nil || strings.Count(out.String(), "\n") != 8 {
+		if err != nil || strings.Count(out.String(), "\n") != 12 {
 			t.Errorf("one that says something now and then: %v, %q", err, &out)
 		}
 	})
@@ -133,7 +133,8 @@ func TestSessions(t *testing.T) {
 	n := h.NewNode(t, h.NodeOptions{Env: []string{h.SanitizerOptions(":quarantine_size_mb=4:thread_local_quarantine_size_kb=64:malloc_context_size=4")}})
 	n.Pull(t, h.BusyboxRef)
 	p := n.RunPod(t, "sessions")
-	c := p.Sh(t, "c", "nc -ll -p 7000 -e cat")
+	c := p.Sh(t, "c", "nc -ll -p 7000 -e cat & "+h.Listening(7000)+"echo up; wait")
+	c.WaitLog(t, "up", 10*time.Second)
 	one := func(i int) {
 		var out, errout bytes.Buffer
 		text := fmt.Sprintf("session %d", i)
@@ -181,7 +182,7 @@ func TestSessions(t *testing.T) {
 	wg.Wait()
 	eventually(t, "nothing is left of them", func() bool {
 		_, now := use(n)
-		return len(n.Census().Diff(before)) == 0 && now <= threads+2
+		return len(before.Left(n.Census())) == 0 && now <= threads+2
 	})
 	if now := rssMiB(n); now > rss+32 {
 		t.Errorf("the server has grown from %d to %d MiB", rss, now)

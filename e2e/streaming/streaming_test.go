@@ -64,6 +64,11 @@ func use(n *h.Node) (fds, threads int) {
 	return len(f), len(t)
 }
 
+// sized is the part of a script that waits for a size of its terminal: sizes and input come on streams of their own.
+func sized(size string) string {
+	return "until stty size | grep -q '" + size + "'; do sleep 0.05; done; "
+}
+
 // sizes hands out terminal sizes.
 type sizes struct {
 	c chan remotecommand.TerminalSize
@@ -108,11 +113,11 @@ func TestExec(t *testing.T) {
 			// Input that stays open does not keep a command, nor does a child that holds its output.
 			r, w := io.Pipe()
 			out.Reset()
-			u = execURL(t, c, false, true, "sh", "-c", "sleep 12 & echo done")
+			u = execURL(t, c, false, true, "sh", "-c", "sleep 1000 & echo done")
 			began := time.Now()
 			err = run(t, executor(t, kind, u), remotecommand.StreamOptions{Stdin: r, Stdout: &out, Stderr: &errout}, 20*time.Second)
 			w.Close()
-			if err != nil || out.String() != "done\n" || time.Since(began) > 10*time.Second {
+			if err != nil || out.String() != "done\n" || time.Since(began) > 30*time.Second {
 				t.Errorf("background child: %v, %q, %v", err, &out, time.Since(began))
 			}
 
@@ -120,9 +125,9 @@ func TestExec(t *testing.T) {
 			size := sizes{make(chan remotecommand.TerminalSize, 2)}
 			size.c <- remotecommand.TerminalSize{Width: 0, Height: 0}
 			size.c <- remotecommand.TerminalSize{Width: 91, Height: 37}
-			u = execURL(t, c, true, true, "sh", "-c", "stty -echo; read x; stty size; exit 5")
+			u = execURL(t, c, true, true, "sh", "-c", "stty -echo; read x; "+sized("37 91")+"stty size; exit 5")
 			r, w = io.Pipe()
-			go func() { time.Sleep(500 * time.Millisecond); w.Write([]byte("x\n")) }()
+			go func() { w.Write([]byte("x\n")) }()
 			err = run(t, executor(t, kind, u), remotecommand.StreamOptions{Stdin: r, Stdout: &out, Tty: true, TerminalSizeQueue: size}, 20*time.Second)
 			w.Close()
 			close(size.c)
@@ -153,9 +158,10 @@ func TestExec(t *testing.T) {
 			eventually(t, "the command has gone with its client", func() bool { return !running() })
 		})
 	}
+	// gRPC has threads of its own, more when the machine is busy.
 	eventually(t, "as few descriptors and threads as after the first session", func() bool {
 		fds, threads := use(n)
-		return fds <= fdsBefore && threads <= threadsBefore
+		return fds <= fdsBefore && threads <= threadsBefore+2
 	})
 	p.Remove(t)
 }
@@ -245,7 +251,7 @@ func TestPortForward(t *testing.T) {
 	n.Pull(t, h.BusyboxRef)
 	p := n.RunPod(t, "forward")
 	p.Sh(t, "echo", "nc -ll -p 7000 -e cat")
-	last := p.Sh(t, "sum", "nc -ll -p 7001 -e md5sum & echo up; wait")
+	last := p.Sh(t, "sum", "nc -ll -p 7001 -e md5sum & "+h.Listening(7000, 7001)+"echo up; wait")
 	last.WaitLog(t, "up", 10*time.Second)
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
@@ -348,7 +354,7 @@ func TestManySessions(t *testing.T) {
 	}
 	wg.Wait()
 	stalled.Close()
-	eventually(t, "nothing is left of 50 sessions", func() bool { return len(n.Census().Diff(before)) == 0 })
+	eventually(t, "nothing is left of 50 sessions", func() bool { return len(before.Left(n.Census())) == 0 })
 	p.Remove(t)
 }
 

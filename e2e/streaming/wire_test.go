@@ -263,7 +263,7 @@ func TestWebSocketForms(t *testing.T) {
 // TestForwardChannels: ports as channels of a WebSocket, each beginning with its number.
 func TestForwardChannels(t *testing.T) {
 	n, p, _ := busybox(t, "channels")
-	s := p.Sh(t, "s", "nc -ll -p 7000 -e sh -c 'echo one; cat' & nc -ll -p 7001 -e cat & sleep 0.3; echo up; wait")
+	s := p.Sh(t, "s", "nc -ll -p 7000 -e sh -c 'echo one; cat' & nc -ll -p 7001 -e cat & "+h.Listening(7000, 7001)+"echo up; wait")
 	s.WaitLog(t, "up", 10*time.Second)
 	for _, name := range []string{"v4.channel.k8s.io", "v4.base64.channel.k8s.io"} {
 		t.Run(name, func(t *testing.T) {
