@@ -18,17 +18,13 @@ import (
 // Census is a multiset of lines.
 type Census map[string]int
 
-// Diff tells what is in b and not in a ("+") or the other way round ("-").
-func (a Census) Diff(b Census) []string {
+// Left tells what is in now and was not before. What has gone is nothing left behind: it may have been ending already
+// when the first census was taken.
+func (before Census) Left(now Census) []string {
 	var l []string
-	for k, n := range b {
-		if n != a[k] {
-			l = append(l, fmt.Sprintf("%+d %s", n-a[k], k))
-		}
-	}
-	for k, n := range a {
-		if _, ok := b[k]; !ok {
-			l = append(l, fmt.Sprintf("%+d %s", -n, k))
+	for k, n := range now {
+		if n > before[k] {
+			l = append(l, fmt.Sprintf("%+d %s", n-before[k], k))
 		}
 	}
 	sort.Strings(l)
@@ -137,14 +133,14 @@ func (n *Node) censusFds(c Census) {
 	}
 }
 
-// ExpectCensus waits until the node is as it was. Descriptors are compared only while the same process serves, and
+// ExpectCensus waits until nothing is left beyond what was. Descriptors are compared only while the same process serves, and
 // may only grow by the connections that gRPC keeps (sameProcess false skips them).
 func (n *Node) ExpectCensus(t testing.TB, before Census, sameProcess bool) {
 	t.Helper()
 	want := before.without(!sameProcess)
 	var diff []string
 	for end := time.Now().Add(Slow(10 * time.Second)); ; time.Sleep(50 * time.Millisecond) {
-		diff = want.Diff(n.Census().without(!sameProcess))
+		diff = want.Left(n.Census().without(!sameProcess))
 		if len(diff) == 0 {
 			return
 		}
@@ -155,9 +151,9 @@ func (n *Node) ExpectCensus(t testing.TB, before Census, sameProcess bool) {
 	t.Errorf("left behind:\n  %s", strings.Join(diff, "\n  "))
 }
 
-func (a Census) without(fds bool) Census {
+func (before Census) without(fds bool) Census {
 	out := Census{}
-	for k, v := range a {
+	for k, v := range before {
 		if strings.HasPrefix(k, "fd ") && (fds || strings.HasPrefix(k, "fd socket:") || strings.HasPrefix(k, "fd anon_inode:[event")) {
 			continue
 		}

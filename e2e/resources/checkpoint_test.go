@@ -37,7 +37,7 @@ echo "$*" >>$dir/calls
 echo "(00.1) starting" >$work/dump.log
 case $(cat $dir/mode) in
 fail) echo "(00.2) Error (criu/x.c:1): cannot dump this" >>$work/dump.log; echo "criu failed" >&2; exit 1;;
-slow) echo >$dir/begun; sleep 1.5;;
+slow) echo >$dir/begun; until [ -e $dir/go ]; do sleep 0.05; done;;
 endless) echo >$dir/begun; sleep 1000;;
 esac
 cat $(cat $dir/freezer) >$dir/seen
@@ -285,6 +285,7 @@ func TestCheckpoint(t *testing.T) {
 		}
 		n.Kill()
 		<-done
+		write("go", "", 0o644)
 		// Without a daemon too.
 		for end := time.Now().Add(h.Slow(10 * time.Second)); frozen(); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(end) {
