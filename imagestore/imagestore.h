@@ -31,6 +31,8 @@ struct imagestore_config {
                                 by default */
     int64_t parallel_layers; /* downloads at once for one image */
     nsec_t connect_timeout, header_timeout, stall_timeout;
+    nsec_t retry_wait; /* before a request is tried again, doubled each time; 0: 200 ms. No option:
+                          for tests */
     uint64_t min_rate_bytes;         /* per second, averaged over the stall time */
     uint64_t max_image_bytes;        /* unpacked, all layers */
     int64_t max_layers, max_entries; /* entries: files of one layer */

@@ -190,7 +190,8 @@ static int request(struct registry *r, struct http *http, size_t host, struct ht
 static int back_off(struct registry *r, int attempt, const struct http_response *res,
                     struct err *err)
 {
-    nsec_t wait = BACKOFF_FIRST << (attempt < 6 ? attempt : 6);
+    nsec_t first = r->config->retry_wait ? r->config->retry_wait : BACKOFF_FIRST;
+    nsec_t wait = first << (attempt < 6 ? attempt : 6);
     if (res->retry_after && res->retry_after[0] >= '0' && res->retry_after[0] <= '9') {
         unsigned long long s = strtoull(res->retry_after, NULL, 10);
         nsec_t asked = s > 10 ? BACKOFF_MAX : (nsec_t)s * NSEC_PER_SEC;

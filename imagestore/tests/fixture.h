@@ -81,9 +81,10 @@ static inline int fixture_setup(void **state)
         .guest_platforms = f->config.guest_platforms,
         .certs_dir = f->certs,
         .parallel_layers = 3,
-        .connect_timeout = 2 * NSEC_PER_SEC,
-        .header_timeout = 1 * NSEC_PER_SEC,
-        .stall_timeout = 1 * NSEC_PER_SEC,
+        .connect_timeout = 20 * NSEC_PER_SEC, /* tests of these clocks set them shorter */
+        .header_timeout = 20 * NSEC_PER_SEC,
+        .stall_timeout = 20 * NSEC_PER_SEC,
+        .retry_wait = 2 * NSEC_PER_MSEC,
         .min_rate_bytes = 1000,
         .max_image_bytes = 256 << 20,
         .max_layers = 127,

@@ -220,6 +220,7 @@ static void test_clocks(void **state)
     info.by_tag->mode = RS_SLOW_HEADER;
     f->config.header_timeout = f->config.connect_timeout = 300 * NSEC_PER_MSEC;
     expect_error(f, image_name(f, "slow"), ERR_UNKNOWN, "header time");
+    f->config.header_timeout = f->config.connect_timeout = 20 * NSEC_PER_SEC;
     info.by_tag->mode = RS_HEADER_FLOOD;
     expect_error(f, image_name(f, "slow"), ERR_EXHAUSTED, "headers");
 }
@@ -309,7 +310,7 @@ static void test_close_during_pull(void **state)
                                 deadline_in(300 * NSEC_PER_MSEC), NULL, NULL, &err));
     nsec_t start = clock_mono();
     fixture_close(f);
-    assert_true(clock_mono() - start < 5 * NSEC_PER_SEC);
+    assert_true(clock_mono() - start < 20 * NSEC_PER_SEC);
     assert_int_equal(count_layers(f), 0);
     fixture_open(f);
 }

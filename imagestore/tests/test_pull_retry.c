@@ -16,8 +16,8 @@ static void test_stall_resumes(void **state)
     autoimage *image = pull(f, image_name(f, "stall"), &err);
     if (!image)
         fail_msg("%s", err.msg);
-    assert_int_equal(l.blob.route->hits, 3);
-    assert_int_equal(l.blob.route->ranges, 2);
+    assert_true(l.blob.route->hits >= 3); /* more where the machine stalls, too */
+    assert_int_equal(l.blob.route->ranges, l.blob.route->hits - 1);
 }
 
 static void test_truncated_resumes(void **state)
