@@ -88,13 +88,19 @@ char *guest_record_read(const struct container *c)
 {
     autofree char *path = path_join(c->run_dir, RECORD_NAME);
     autofd int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    char *text = xcalloc(1, RECORD_MAX_BYTES + 1);
+    char *text = xcalloc(1, 2 * RECORD_MAX_BYTES + 1);
     ssize_t n = fd < 0 ? -1 : read(fd, text, RECORD_MAX_BYTES);
+    off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
 
-    if (n >= 0)
-        return text;
-    free(text);
-    return NULL;
+    if (n < 0 || end < 0) {
+        free(text);
+        return NULL;
+    }
+    /* How a guest ended stands at the end, however much its VMM wrote before. */
+    if (n == RECORD_MAX_BYTES && end > n)
+        (void)!pread(fd, text + n, RECORD_MAX_BYTES,
+                     end < 2 * RECORD_MAX_BYTES ? n : end - RECORD_MAX_BYTES);
+    return text;
 }
 
 /* ------------------------------------------------------------------- connecting */

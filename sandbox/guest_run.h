@@ -24,8 +24,8 @@ int guest_listen(const struct container *c, struct err *err);
 /** guest_record_open() - the file in which the VMM tells how its guest ended, empty, the jail's
  * own. Returns: fd or -1. */
 int guest_record_open(const struct container *c, struct err *err);
-/** guest_record_read() - what stands there, a bounded part of it; owned; NULL when there is none.
- */
+/** guest_record_read() - what stands there: of much, a bounded part of its beginning and of its
+ * end; owned; NULL when there is none. */
 char *guest_record_read(const struct container *c);
 /** guest_connect() - to the API of the guest's VMM. Returns: fd or -1. Errors: UNAVAILABLE. */
 int guest_connect(const struct container *c, deadline_t deadline, struct err *err);

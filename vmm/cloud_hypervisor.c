@@ -5,8 +5,9 @@
  * disks are opened by name in the jail. Disks are raw whatever their first bytes say. Its own
  * seccomp filters stay on.
  *
- * A guest that powers off ends it with status 0. One that resets is booted anew in the same
- * process: neither that nor a panic is told.
+ * What becomes of the guest it tells as events, objects of JSON, in the record: a panic (by the
+ * guest's driver for its pvpanic device), a shutdown, a reboot. A guest that powers off ends it
+ * with status 0. One that resets is booted anew in the same process.
  */
 #include <string.h>
 
@@ -23,9 +24,10 @@
 #define OVERHEAD    (64 * MIB)
 #define PIDS        32
 #define NOFILE      254
-#define FSIZE       65536
+#define FSIZE       (1 << 20) /* also of its events */
 #define API_FD      3
-#define NET_FD      4
+#define EVENTS_FD   4
+#define NET_FD      5
 #define STATE_PAUSE (10 * NSEC_PER_MSEC)
 
 #define KERNELS (1U << KERNEL_PVH | 1U << KERNEL_BZIMAGE)
@@ -149,11 +151,17 @@ static int plan(const struct vmm_handler *handler, const struct vmm_spec *spec,
     arg2(ret, "--serial", xstrdup("tty"));
     arg2(ret, "--console", xstrdup("off"));
     arg2(ret, "--rng", xstrdup("src=/dev/urandom"));
+    strv_push(&ret->argv, "--pvpanic");
     if (host_set_program(ret, program, err) < 0 || host_put_libraries(ret, program, err) < 0 ||
         host_put_kvm(ret, err) < 0 ||
         host_put(ret, VMM_BIND_DEVICE, "/dev/urandom", "/dev/urandom", err) < 0 ||
         plan_fd(ret, spec->control_fd, API_FD, false, err) < 0)
         return -1;
+    if (spec->record_fd >= 0) {
+        arg2(ret, "--event-monitor", xasprintf("fd=%d", EVENTS_FD));
+        if (plan_fd(ret, spec->record_fd, EVENTS_FD, false, err) < 0)
+            return -1;
+    }
     if (plan_machine(handler->vmm->config, spec, ret, err) < 0 || plan_kernel(spec, ret, err) < 0 ||
         plan_disks(spec, ret, err) < 0)
         return -1;
@@ -204,16 +212,35 @@ static int shut_down(int fd, deadline_t deadline, struct err *err)
     return api_call(&api, "PUT", "/api/v1/vm.power-button", NULL, NULL, err);
 }
 
+/* Whether the record has this event: "event": "NAME". */
+static bool happened(const char *record, const char *name)
+{
+    static const char key[] = "\"event\"";
+    size_t len = strlen(name);
+
+    for (const char *p = record; (p = strstr(p, key)) != NULL;) {
+        p += sizeof(key) - 1;
+        p += strspn(p, " \t\r\n:");
+        if (*p == '"' && strncmp(p + 1, name, len) == 0 && p[1 + len] == '"')
+            return true;
+    }
+    return false;
+}
+
 static void explain(const struct vmm_ending *end, struct vmm_verdict *ret)
 {
     *ret = (struct vmm_verdict){.exit_code = end->exited ? end->code : 128 + end->code,
                                 .reason = "Error",
                                 .message = "Cloud Hypervisor could not set the guest up, or could "
                                            "not go on with it"};
-    if (!end->exited)
+    if (end->exited && happened(end->record, "panic"))
+        family_end(end->family, VMM_END_PANIC, -1, ret);
+    else if (!end->exited)
         ret->message = "the VMM was ended by a signal";
     else if (end->code == 0)
         family_end(end->family, VMM_END_SHUTDOWN, -1, ret);
+    else if (!happened(end->record, "booted"))
+        ret->reason = "StartError";
 }
 
 const struct vmm_driver vmm_cloud_hypervisor = {
@@ -228,5 +255,6 @@ const struct vmm_driver vmm_cloud_hypervisor = {
     .control = VMM_CONTROL_LISTENER,
     .ready = ready,
     .shutdown = shut_down,
+    .record = true,
     .explain = explain,
 };

@@ -27,6 +27,7 @@ type driver struct {
 	old    string                                     // what a version that is too old says of itself
 	guest  func(role string) (ref string, a []string) // roles: hello, exit 42, crash, idle, spin
 	api    bool                                       // its monitor is a stand-in that plays roles, and has an API
+	panics bool                                       // its stand-in also plays a guest that panics
 	crash  string                                     // reason of a container whose guest crashed; "" = any but "Completed"
 	root   []string                                   // what its jail may hold
 	disk   string                                     // what a guest of it says of its disk
@@ -90,7 +91,7 @@ var drivers = []driver{
 	{name: "firecracker", option: "vmm.firecracker_program", find: fake("fake-firecracker"), old: "Firecracker v1.5.1",
 		guest: fakeGuest, api: true, crash: "GuestCrashed", root: []string{"kernel", "initrd", "disk0", "dev", "run", "config.json"}},
 	{name: "cloud-hypervisor", option: "vmm.cloud_hypervisor_program", find: fake("fake-cloud-hypervisor"), old: "cloud-hypervisor v50.0.0",
-		guest: fakeGuest, api: true, root: []string{"kernel", "initrd", "disk0", "dev"}},
+		guest: fakeGuest, api: true, panics: true, root: []string{"kernel", "initrd", "disk0", "dev"}},
 	{name: "solo5-hvt", option: "vmm.solo5_hvt_program", find: installed("solo5-hvt", true), old: "solo5-hvt tender, version v0.6.9",
 		guest: solo5("hvt"), root: externalRoot, disk: sector, net: true},
 	{name: "qemu", option: "vmm.qemu_program", find: installed("qemu-system-x86_64", false), old: "QEMU emulator version 6.2.0",
@@ -257,6 +258,15 @@ func contract(t *testing.T, n *h.Node, d driver) {
 		end(t, p)
 	})
 	if d.api {
+		if d.panics {
+			t.Run("panic", func(t *testing.T) {
+				p, c := run(t, "panic")
+				if s := c.Wait(t, 20e9); s.ExitCode != 1 || s.Reason != "GuestPanicked" {
+					t.Errorf("%v %s", s, c.RawLog())
+				}
+				end(t, p)
+			})
+		}
 		t.Run("the monitor crashes", func(t *testing.T) {
 			p, c := run(t, "signal")
 			if s := c.Wait(t, 20e9); s.ExitCode <= 128 || s.Reason != "Error" || s.Message == "" {

@@ -11,10 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/tests/fake_vmm.h"
 
+static int events = -1;
+static bool panics;
 static struct fake fake = {.line = "", .listener = -1, .crash_status = 1};
 
 /* The value of NAME in "a=b,NAME=value"; NULL when it is not there. The last few stay valid. */
@@ -91,6 +94,26 @@ static void api_socket(const char *list)
         fake_refuse(list, "is no listening socket");
 }
 
+/* Objects as the real one writes them, with empty lines between. */
+static void event(const char *source, const char *name)
+{
+    if (events >= 0)
+        (void)dprintf(events,
+                      "{\n  \"timestamp\": {\n    \"secs\": 0,\n    \"nanos\": 1\n  },\n"
+                      "  \"source\": \"%s\",\n  \"event\": \"%s\",\n  \"properties\": null\n}\n\n",
+                      source, name);
+}
+
+static void event_monitor(const char *list)
+{
+    struct stat st;
+
+    events = (int)strtol(need(list, "fd"), NULL, 10);
+    if (fstat(events, &st) < 0 || !S_ISREG(st.st_mode))
+        fake_refuse(list, "is no file");
+    event("vmm", "starting");
+}
+
 static void number(const char *text, const char *unit)
 {
     char *end;
@@ -136,6 +159,8 @@ static bool take(const char *option, const char *value)
         disk(value);
     else if (strcmp(option, "--net") == 0)
         net(value);
+    else if (strcmp(option, "--event-monitor") == 0)
+        event_monitor(value);
     else
         return false;
     return true;
@@ -153,6 +178,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--cmdline=", 10) == 0) {
             fake.line = argv[i] + 10;
+        } else if (strcmp(argv[i], "--pvpanic") == 0) {
+            panics = true;
         } else if (argv[i][0] == '-') {
             option = argv[i];
         } else if (!take(option, argv[i])) {
@@ -163,5 +190,12 @@ int main(int argc, char **argv)
     if (fake.listener < 0)
         fake_refuse("arguments", "no API");
     fake_kvm();
+    event("vm", "booting");
+    event("vm", "booted");
+    if (panics && fake_role(&fake, "panic")) {
+        event("guest", "panic");
+        event("vm", "shutdown");
+        return 0;
+    }
     fake_run(&fake);
 }
