@@ -237,6 +237,16 @@ static json_t *config_json(const struct container_view *view)
     return config;
 }
 
+/* What it is, and what of the request it is not told. */
+static json_t *unikernel_json(const struct container_view *view)
+{
+    json_t *guest = json_object();
+
+    json_put_string(guest, "type", view->guest_family);
+    json_put_strv(guest, "ignored", view->guest_ignored);
+    return guest;
+}
+
 char *container_info_to_proto(struct arena *arena, const struct container_view *view,
                               const char *runtime_spec)
 {
@@ -253,6 +263,8 @@ char *container_info_to_proto(struct arena *arena, const struct container_view *
     json_put_string(info, "image", view->spec->image);
     json_put_string(info, "imageID", view->image_id);
     json_put_bool(info, "privileged", view->spec->privileged);
+    if (view->guest_family && *view->guest_family)
+        json_put(info, "unikernel", unikernel_json(view));
     json_put(info, "config", config_json(view));
     if (spec)
         json_put(info, "runtimeSpec", spec);

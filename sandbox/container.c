@@ -76,6 +76,7 @@ void container_unref(struct container *c)
     free(c->log_path);
     free(c->runtime_name);
     free(c->guest_family);
+    strv_free(c->guest_ignored);
     free(c->run_dir);
     free(c->rootfs_dir);
     free(c->cgroup);
@@ -242,6 +243,8 @@ static void view_fill(struct container *c, struct container_view *ret)
         .shown = &c->shown,
         .image_ref = c->image_ref,
         .runtime = c->runtime_name,
+        .guest_family = c->guest_family,
+        .guest_ignored = c->guest_ignored,
         .pid = c->workload.pid,
         .user = c->user,
         .group = c->group,

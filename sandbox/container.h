@@ -51,10 +51,11 @@ struct container {
     size_t step;         /* of the container's job only, as is all below */
     struct image *image; /* until it has been started; NULL after a restart */
     struct guest *guest;
-    struct cdi *cdi;    /* from check to bundle; NULL: none */
-    uint32_t jail_uid;  /* 0: none */
-    char *guest_family; /* vmm_guest_family(); "" none */
-    bool wants_address; /* a guest with a network device */
+    struct cdi *cdi;      /* from check to bundle; NULL: none */
+    uint32_t jail_uid;    /* 0: none */
+    char *guest_family;   /* vmm_guest_family(); "" none */
+    char **guest_ignored; /* vmm_words_ignored(); owned, never changes once it is listed */
+    bool wants_address;   /* a guest with a network device */
     struct guest_link guest_link;
     uint64_t guest_memory, guest_overhead; /* of the VMM's cgroup; 0: not known */
     bool has_debugger;                     /* see guest_session.h; GUARDED by the engine's lock */

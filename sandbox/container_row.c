@@ -7,6 +7,8 @@
 #include "base/strbuf.h"
 #include "sandbox/container.h"
 
+#define IGNORED_MAX 16
+
 static void put_user(const struct container *c, json_t *o)
 {
     json_t *groups = json_array();
@@ -43,6 +45,7 @@ int container_save_runtime(struct container *c, struct err *err)
 
     json_put_string(o, "driver", c->runtime_name);
     json_put_string(o, "guest_family", c->guest_family);
+    json_put_strv(o, "guest_ignored", c->guest_ignored);
     json_put_string(o, "image_ref", c->image_ref);
     json_put_string(o, "cgroup", c->cgroup);
     json_put_string(o, "boot", boot_id());
@@ -102,12 +105,14 @@ void container_load_runtime(struct container *c, const char *json)
     autojson *o = json_parse(json, strlen(json), ROW_JSON_MAX_BYTES, "runtime", NULL);
     const char *driver = NULL, *image_ref = NULL, *cgroup = NULL, *boot = NULL;
     const char *family = NULL;
+    autostrv char **ignored = NULL;
     int64_t signal = 0, uid = 0, memory = 0, overhead = 0;
 
     if (!o || json_opt_string(o, "driver", &driver, NULL) < 0 ||
         json_opt_string(o, "image_ref", &image_ref, NULL) < 0 ||
         json_opt_string(o, "cgroup", &cgroup, NULL) < 0 ||
         json_opt_string(o, "guest_family", &family, NULL) < 0 ||
+        json_opt_strv(o, "guest_ignored", IGNORED_MAX, &ignored, NULL) < 0 ||
         json_opt_string(o, "boot", &boot, NULL) < 0 ||
         json_opt_int(o, "stop_signal", &signal, NULL) < 0 ||
         json_opt_int(o, "uid", &uid, NULL) < 0 ||
@@ -129,6 +134,8 @@ void container_load_runtime(struct container *c, const char *json)
         free(c->guest_family);
         c->guest_family = xstrdup(family);
     }
+    strv_free(c->guest_ignored);
+    c->guest_ignored = TAKE_PTR(ignored);
     if (image_ref) {
         free(c->image_ref);
         c->image_ref = xstrdup(image_ref);

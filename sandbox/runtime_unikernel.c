@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/strbuf.h"
 #include "sandbox/cdi.h"
 #include "sandbox/guest_debug.h"
@@ -182,7 +183,22 @@ static int check_words(struct container *c, char *const *env, struct err *err)
     };
 
     fill_net(c, network, &net);
-    return vmm_words_check(&spec, err);
+    if (vmm_words_check(&spec, err) < 0)
+        return -1;
+    strv_free(c->guest_ignored);
+    c->guest_ignored = vmm_words_ignored(&spec);
+    return 0;
+}
+
+static void log_ignored(const struct container *c)
+{
+    autostrbuf list = STRBUF_INIT;
+
+    for (char *const *s = c->guest_ignored; s && *s; s++)
+        strbuf_addf(&list, "%s%s", list.len ? "; " : "", *s);
+    if (list.len)
+        log_info("container %s: a guest of type '%s' is not told: %s", c->id, c->guest_family,
+                 list.s);
 }
 
 static int check(struct container *c, struct err *err)
@@ -193,9 +209,11 @@ static int check(struct container *c, struct err *err)
     c->guest_family = xstrdup(vmm_guest_family(c->guest));
     c->wants_address = has_net(c);
     if (check_request(c, err) < 0 || check_devices(c, err) < 0 ||
-        container_env(c->spec, &c->image->config, &env, err) < 0 || check_words(c, env, err) < 0)
+        container_env(c->spec, &c->image->config, &env, err) < 0 || check_words(c, env, err) < 0 ||
+        guest_storage_check(c, err) < 0)
         return -1;
-    return guest_storage_check(c, err);
+    log_ignored(c);
+    return 0;
 }
 
 static int rootfs(struct container *c, struct err *err)
@@ -397,6 +415,7 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
         .storage = &storage.how,
         .control_fd = control,
         .record_fd = record,
+        .workdir = guest_workdir(c, image),
         .machine = c->handler->machine,
         .accel = c->handler->accel,
         .debuggable = c->handler->debug & DEBUG_GDB,

@@ -145,13 +145,16 @@ struct container_view {
     const struct container_spec *spec; /* as asked for; its resources may have changed since: */
     const struct linux_resources *resources;
     const char *image_id;
-    const char *image_ref; /* the name to show: user_specified_image, a tag, or the id */
-    const char *log_path;  /* absolute, "" without log */
-    const char *runtime;   /* "runc" or a driver's name */
-    int32_t pid;           /* of the workload, 0 when it does not run */
-    int stop_signal;       /* that stops it, whoever chose it: the CRI's Signal */
-    int64_t user, group;   /* as resolved; -1 where it has no meaning */
-    const int64_t *groups; /* supplementary, as resolved */
+    const char *image_ref;      /* the name to show: user_specified_image, a tag, or the id */
+    const char *log_path;       /* absolute, "" without log */
+    const char *runtime;        /* "runc" or a driver's name */
+    const char *guest_family;   /* of a unikernel; "" of any other */
+    char *const *guest_ignored; /* what of the request its guest is not told, for people; NULL
+                                   nothing */
+    int32_t pid;                /* of the workload, 0 when it does not run */
+    int stop_signal;            /* that stops it, whoever chose it: the CRI's Signal */
+    int64_t user, group;        /* as resolved; -1 where it has no meaning */
+    const int64_t *groups;      /* supplementary, as resolved */
     size_t n_groups;
     /* A place for one block of malloc that whoever shows containers makes of what never changes of
      * one; freed with the container. NULL in views that stand for none. */

@@ -126,6 +126,11 @@ static int mirage_arguments(const struct vmm_spec *spec, char ***ret, struct err
     return 0;
 }
 
+static unsigned mirage_tells(const struct vmm_spec *spec)
+{
+    return has_net_device(spec->guest) ? TELLS_IPV4 | TELLS_IPV6 : 0;
+}
+
 /* ---------------------------------------------------------------- generic */
 
 static int generic_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)
@@ -176,6 +181,7 @@ static const struct family families[] = {
     {.name = "mirage",
      .arguments = mirage_arguments,
      .roots = ROOT_OF_IMAGE,
+     .tells_of = mirage_tells,
      .told = solo5_told,
      .deaf = true},
     {.name = "unikraft",
@@ -184,6 +190,7 @@ static const struct family families[] = {
      .roots = 1U << VMM_ROOT_NONE | 1U << VMM_ROOT_INITRD,
      .volumes = 1U << VMM_VOLUMES_CPIO | 1U << VMM_VOLUMES_SHARE,
      .one_segment = true,
+     .tells_of = family_unikraft_tells,
      .told = unikraft_told,
      .deaf = true,
      .silent = UNIKRAFT_SILENT},
@@ -192,34 +199,40 @@ static const struct family families[] = {
      .kernels = 1U << KERNEL_SOLO5 | 1U << KERNEL_MULTIBOOT,
      .roots = 1U << VMM_ROOT_NONE | 1U << VMM_ROOT_BLOCK | 1U << VMM_ROOT_DISK,
      .disk_kind = "ext2",
+     .tells_of = family_rumprun_tells,
      .told = solo5_told,
      .deaf = true},
     {.name = "mewz",
      .arguments = family_mewz_arguments,
      .kernels = 1U << KERNEL_MULTIBOOT,
-     .roots = 1U << VMM_ROOT_NONE},
+     .roots = 1U << VMM_ROOT_NONE,
+     .tells = TELLS_IPV4},
     {.name = "linux",
      .arguments = family_linux_arguments,
      .kernels = 1U << KERNEL_BZIMAGE | 1U << KERNEL_PVH | 1U << KERNEL_ELF64,
      .roots = ROOT_OF_IMAGE | 1U << VMM_ROOT_DISK,
      .volumes = 1U << VMM_VOLUMES_CPIO,
-     .disk_kind = "ext4"},
+     .disk_kind = "ext4",
+     .tells = TELLS_ENV | TELLS_IPV4 | TELLS_DNS | TELLS_HOSTNAME},
     {.name = "hermit",
      .arguments = family_hermit_arguments,
      .kernels = 1U << KERNEL_MULTIBOOT | 1U << KERNEL_PVH | 1U << KERNEL_ELF64,
      .roots = 1U << VMM_ROOT_INITRD,
      .debug_port = {0xf4, 4},
+     .tells = TELLS_ENV | TELLS_IPV4 | TELLS_DNS,
      .told = hermit_told,
      .deaf = true},
     {.name = "osv",
      .arguments = family_osv_arguments,
      .kernels = 1U << KERNEL_PVH | 1U << KERNEL_ELF64 | 1U << KERNEL_MULTIBOOT,
      .roots = 1U << VMM_ROOT_NONE | 1U << VMM_ROOT_BLOCK | 1U << VMM_ROOT_SHARE,
+     .tells = TELLS_ENV | TELLS_IPV4 | TELLS_DNS | TELLS_WORKDIR,
      .silent = "OSv does not tell its program's exit status"},
     {.name = "nanos",
      .arguments = family_nanos_arguments,
      .kernels = 1U << KERNEL_PVH | 1U << KERNEL_ELF64,
      .roots = 1U << VMM_ROOT_BLOCK,
+     .tells_of = family_nanos_tells,
      .silent = "Nanos tells its exit status only when the manifest of its disk sets debug_exit"},
     {.name = "includeos",
      .arguments = family_includeos_arguments,

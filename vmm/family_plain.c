@@ -154,3 +154,8 @@ int family_nanos_arguments(const struct vmm_spec *spec, char ***ret, struct err 
     }
     return 0;
 }
+
+unsigned family_nanos_tells(const struct vmm_spec *spec)
+{
+    return spec->guest->kernel == KERNEL_ELF64 ? TELLS_ENV | TELLS_IPV4 : 0;
+}

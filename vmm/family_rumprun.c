@@ -29,15 +29,25 @@ static int take_arguments(const struct vmm_spec *spec, struct strbuf *out, struc
     return 0;
 }
 
-static int take_network(const struct vmm_net *net, struct strbuf *out, struct err *err)
+/* Its kernel takes no route over a gateway that no interface leads to. */
+static int near_gateway(const struct vmm_spec *spec, struct err *err)
 {
+    struct family_ipv4 net;
+
+    return family_ipv4_of(GUEST, spec, &net, err) < 0 ? -1 : family_gateway_near(GUEST, &net, err);
+}
+
+static int take_network(const struct vmm_spec *spec, struct strbuf *out, struct err *err)
+{
+    const struct vmm_net *net = &spec->nets[0];
     bool v4 = net->ip && *net->ip, v6 = net->ip6 && *net->ip6;
     const char *ip = v4 ? net->ip : net->ip6, *gateway = v4 ? net->gateway : net->gateway6;
     int prefix = v4 ? net->prefix : net->prefix6;
 
     if (!v4 && !v6)
         return 0;
-    if (family_address(v4 ? AF_INET : AF_INET6, ip, prefix, gateway, err) < 0)
+    if (family_address(v4 ? AF_INET : AF_INET6, ip, prefix, gateway, err) < 0 ||
+        (v4 && near_gateway(spec, err) < 0))
         return -1;
     strbuf_addf(out,
                 ",\"net\":{\"if\":\"ukvmif0\",\"cloner\":\"True\",\"type\":\"%s\","
@@ -61,7 +71,7 @@ int family_rumprun_arguments(const struct vmm_spec *spec, char ***ret, struct er
             return -1;
         strbuf_addf(&out, ",\"env\":\"%s\"", *env);
     }
-    if (spec->n_nets > 0 && take_network(&spec->nets[0], &out, err) < 0)
+    if (spec->n_nets > 0 && take_network(spec, &out, err) < 0)
         return -1;
     if (spec->n_blocks > 0)
         strbuf_addf(&out,
@@ -71,4 +81,12 @@ int family_rumprun_arguments(const struct vmm_spec *spec, char ***ret, struct er
     strbuf_addc(&out, '}');
     strv_take(ret, strbuf_detach(&out));
     return 0;
+}
+
+/* One address. */
+unsigned family_rumprun_tells(const struct vmm_spec *spec)
+{
+    bool v4 = spec->n_nets > 0 && spec->nets[0].ip && *spec->nets[0].ip;
+
+    return TELLS_ENV | (v4 ? TELLS_IPV4 : TELLS_IPV6);
 }

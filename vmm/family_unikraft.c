@@ -155,3 +155,9 @@ int family_unikraft_arguments(const struct vmm_spec *spec, char ***ret, struct e
     strv_push(ret, "--");
     return family_take_words(FAMILY_ARGUMENT, user, old ? quote_old : quote, ret, err);
 }
+
+unsigned family_unikraft_tells(const struct vmm_spec *spec)
+{
+    return is_old(spec->guest->version) ? TELLS_IPV4
+                                        : TELLS_ENV | TELLS_IPV4 | TELLS_DNS | TELLS_HOSTNAME;
+}

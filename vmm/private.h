@@ -59,6 +59,16 @@ struct family_told {
     const char *reason, *message;
 };
 
+/* What of a pod a guest is told beside its arguments. */
+enum {
+    TELLS_ENV = 1 << 0,
+    TELLS_IPV4 = 1 << 1,
+    TELLS_IPV6 = 1 << 2,
+    TELLS_DNS = 1 << 3,
+    TELLS_HOSTNAME = 1 << 4,
+    TELLS_WORKDIR = 1 << 5,
+};
+
 /* How a family of guests is told its arguments and address. */
 struct family {
     const char *name;
@@ -72,7 +82,10 @@ struct family {
                                        NULL. NULL: its exit status */
     bool ends_by_reset;             /* it knows no other end */
     bool deaf;                      /* it knows no power button: a wait for it is in vain */
-    const char *silent;             /* why an end without a status says nothing; NULL: success */
+    unsigned tells;                 /* TELLS_* */
+    /** The same where it hangs on more than the family. NULL: `tells`. */
+    unsigned (*tells_of)(const struct vmm_spec *spec);
+    const char *silent; /* why an end without a status says nothing; NULL: success */
     /** Append to *ret (a strv) what the guest is given. Errors: INVALID naming the argument. NULL:
      * no driver can run it. */
     int (*arguments)(const struct vmm_spec *spec, char ***ret, struct err *err);
@@ -104,6 +117,10 @@ int family_includeos_arguments(const struct vmm_spec *spec, char ***ret,
                                struct err *err) MUST_CHECK;
 int family_mewz_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
 int family_toro_arguments(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+/* struct family's `tells_of`. */
+unsigned family_unikraft_tells(const struct vmm_spec *spec);
+unsigned family_nanos_tells(const struct vmm_spec *spec);
+unsigned family_rumprun_tells(const struct vmm_spec *spec);
 /** family_fits() - whether guests of the family come as such a kernel. Errors: INVALID. */
 int family_fits(const struct guest *guest, struct err *err) MUST_CHECK;
 

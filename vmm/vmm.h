@@ -421,6 +421,9 @@ int vmm_initrd_write(const struct guest *guest, int initrd_fd, const struct vmm_
  * workdir; the rest of the spec is not looked at. For CreateContainer. Errors: INVALID, UNSUPPORTED
  * naming the word and what the guest cannot be told. Memory only. */
 int vmm_words_check(const struct vmm_spec *spec, struct err *err) MUST_CHECK;
+/** vmm_words_ignored() - what of the spec's env, nets and workdir the guest is not told because its
+ * family has no way for it, a few words for people each. Owned strv; NULL: it is told all. */
+char **vmm_words_ignored(const struct vmm_spec *spec);
 /** vmm_plan() - the handler's driver writes the plan, with jail and memory filled in; *ret is to be
  * ended with vmm_plan_done(). */
 int vmm_plan(const struct vmm_handler *handler, const struct vmm_spec *spec, uint32_t jail_uid,

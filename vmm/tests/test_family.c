@@ -176,6 +176,22 @@ static void far_gateway(void **state)
                "gateway '169.254.1.1': is not within 10.1.2.3/32");
 }
 
+static void far_gateway_of_rumprun(void **state)
+{
+    static const struct vmm_net far = {.ip = "10.1.2.3", .prefix = 32, .gateway = "169.254.1.1"};
+    static const struct vmm_net far6 = {.ip6 = "fd00::3", .prefix6 = 128, .gateway6 = "fe80::1"};
+    struct guest g = {.family = (char[]){"rumprun"}, .kernel = KERNEL_SOLO5};
+    struct vmm_spec spec = {.guest = &g, .nets = &far, .n_nets = 1, .initrd_fd = -1};
+    autostrv char **words = NULL, **none = NULL;
+
+    (void)state;
+    assert_err(family_arguments(&spec, &none, &err), err, ERR_UNSUPPORTED,
+               "gateway '169.254.1.1': is not within 10.1.2.3/32, and Rumprun");
+    spec.nets = &far6; /* a link-local gateway is within every link */
+    assert_ok(family_arguments(&spec, &words, &err), err);
+    assert_non_null(strstr(words[0], "\"gw\":\"fe80::1\""));
+}
+
 static void plain(void **state)
 {
     struct guest g = {.family = (char[]){"includeos"}, .kernel = KERNEL_MULTIBOOT};
@@ -212,6 +228,64 @@ static void nanos(void **state)
            "en1.ipaddr=10.1.2.3 en1.netmask=255.255.0.0 en1.gateway=10.1.0.1 environment.K=v "
            "arguments.0=/prog arguments.1=a=b.c");
     assert_err(line(&g, S("x"), S("A.B=v"), &block, &got), err, ERR_UNSUPPORTED, "with a dot");
+}
+
+static void not_told(void **state)
+{
+    const struct vmm_net dual = {.ip = "10.1.2.3",
+                                 .prefix = 16,
+                                 .ip6 = "fd00::3",
+                                 .prefix6 = 64,
+                                 .dns = S("10.9.9.9", "10.9.9.8"),
+                                 .hostname = "pod"};
+    static const struct {
+        const char *family, *version;
+        enum guest_kernel kernel;
+        const char *words;
+    } cases[] = {
+        {"linux", "", KERNEL_BZIMAGE, "address fd00::3/64; working directory /srv; "},
+        {"osv", "", KERNEL_PVH, "address fd00::3/64; host name pod; "},
+        {"unikraft", "", KERNEL_MULTIBOOT, "address fd00::3/64; working directory /srv; "},
+        {"unikraft", "0.15", KERNEL_MULTIBOOT,
+         "environment: 4 variables (A, BB, C, ...); address fd00::3/64; name servers 10.9.9.9, "
+         "10.9.9.8; host name pod; working directory /srv; "},
+        {"rumprun", "", KERNEL_SOLO5,
+         "address fd00::3/64; name servers 10.9.9.9, 10.9.9.8; host name pod; working directory "
+         "/srv; "},
+        {"nanos", "", KERNEL_PVH,
+         "environment: 4 variables (A, BB, C, ...); address 10.1.2.3/16; address fd00::3/64; name "
+         "servers 10.9.9.9, 10.9.9.8; host name pod; working directory /srv; "},
+        /* without a network device of its own */
+        {"mirage", "", KERNEL_SOLO5,
+         "environment: 4 variables (A, BB, C, ...); address 10.1.2.3/16; address fd00::3/64; name "
+         "servers 10.9.9.9, 10.9.9.8; host name pod; working directory /srv; "},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        autofree char *family = xstrdup(cases[i].family), *version = xstrdup(cases[i].version);
+        struct guest g = {.family = family, .version = version, .kernel = cases[i].kernel};
+        struct vmm_spec spec = {.guest = &g,
+                                .env = S("A=1", "BB=2", "C=", "D=4"),
+                                .nets = &dual,
+                                .n_nets = 1,
+                                .workdir = "/srv"};
+        autostrv char **list = vmm_words_ignored(&spec);
+        autostrbuf all = STRBUF_INIT;
+
+        for (char **s = list; s && *s; s++)
+            strbuf_addf(&all, "%s; ", *s);
+        assert_string_equal(all.s, cases[i].words);
+    }
+
+    struct guest hermit_guest = {.family = (char[]){"hermit"}, .kernel = KERNEL_MULTIBOOT};
+    struct vmm_spec all_told = {.guest = &hermit_guest,
+                                .env = S("A=1"),
+                                .nets = &(struct vmm_net){.ip = "10.1.2.3", .prefix = 16},
+                                .n_nets = 1,
+                                .workdir = "/"};
+
+    assert_null(vmm_words_ignored(&all_told));
 }
 
 static void kernels_of_families(void **state)
@@ -288,6 +362,7 @@ int main(void)
         cmocka_unit_test(far_gateway), cmocka_unit_test(plain),
         cmocka_unit_test(nanos),       cmocka_unit_test(kernels_of_families),
         cmocka_unit_test(ends),        cmocka_unit_test(names),
+        cmocka_unit_test(not_told),    cmocka_unit_test(far_gateway_of_rumprun),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
