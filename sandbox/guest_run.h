@@ -16,6 +16,10 @@
 int guest_put(struct container *c, const struct vmm_plan *plan, struct monitor_plan *m,
               struct err *err) MUST_CHECK;
 
+/** guest_start_files() - vmm_start_files() for what the container is told. */
+int guest_start_files(struct container *c, struct vmm_tree ret[VMM_START_FILES], size_t *ret_n,
+                      struct err *err) MUST_CHECK;
+
 /** guest_driver() - by c->runtime_name; NULL when this build has it no more. */
 const struct vmm_driver *guest_driver(const struct container *c);
 /** guest_listen() - the socket on which the VMM will take its one client, in the container's run

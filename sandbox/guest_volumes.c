@@ -15,6 +15,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "sandbox/guest_run.h"
 #include "sandbox/guest_storage.h"
 #include "sandbox/volumes.h"
 
@@ -213,9 +214,9 @@ static int write_initrd(struct container *c, const struct vmm_tree *trees, size_
 
 int guest_volumes_write(struct container *c, const struct guest_volumes *v, struct err *err)
 {
-    autofree struct vmm_tree *trees = xcalloc(v->n + 1, sizeof(*trees));
+    autofree struct vmm_tree *trees = xcalloc(v->n + VMM_START_FILES, sizeof(*trees));
     bool memory = false;
-    size_t n = 0;
+    size_t n = 0, n_start = 0;
     int rc = pod_files(c->pod, err);
 
     for (; n < v->n && rc == 0; n++) {
@@ -228,7 +229,10 @@ int guest_volumes_write(struct container *c, const struct guest_volumes *v, stru
             memory = memory || (!v->from[n].pods && in_memory(fd));
     }
     if (rc == 0)
-        rc = write_initrd(c, trees, n, memory, err);
+        rc = guest_start_files(c, trees + n, &n_start, err);
+    n += n_start;
+    if (rc == 0) /* secrets may be in an environment, too */
+        rc = write_initrd(c, trees, n, memory || n_start > 0, err);
     for (size_t i = 0; i < n; i++)
         (void)close_fd(trees[i].fd);
     return rc;

@@ -190,6 +190,27 @@ static int check_words(struct container *c, char *const *env, struct err *err)
     return 0;
 }
 
+int guest_start_files(struct container *c, struct vmm_tree ret[VMM_START_FILES], size_t *ret_n,
+                      struct err *err)
+{
+    const struct image *image = container_image(c, err);
+    autostrv char **args = NULL, **env = NULL;
+
+    if (!image || container_env(c->spec, &image->config, &env, err) < 0)
+        return -1;
+    args = guest_args(c, image);
+
+    struct vmm_spec spec = {
+        .guest = c->guest,
+        .kernel_fd = -1,
+        .initrd_fd = *c->guest->initrd ? STDIN_FILENO : -1,
+        .args = args,
+        .env = env,
+    };
+
+    return vmm_start_files(&spec, ret, ret_n, err);
+}
+
 static void log_ignored(const struct container *c)
 {
     autostrbuf list = STRBUF_INIT;

@@ -6,11 +6,13 @@
  * The kernel splits at blanks (a byte 0xa0, as letters of UTF-8 have, is one to it), takes double
  * quotes off around a word, and knows no escapes: a double quote cannot be told. A word before `--`
  * that is an option of the kernel never reaches init, so only names that no option has may be in
- * the environment: capitals, and proxies.
+ * the environment: capitals, and proxies. What a line cannot hold goes into the initrd instead,
+ * where there is one: linux_start.c.
  */
 #include <string.h>
 
 #include "base/strbuf.h"
+#include "vmm/guestinit/start_file.h"
 #include "vmm/private.h"
 
 #define INIT_WORDS_MAX 30   /* CONFIG_INIT_ENV_ARG_LIMIT is 32; beyond it the kernel panics */
@@ -56,8 +58,8 @@ static int take_env(char *const *env, char ***ret, struct err *err)
         if (++n > INIT_WORDS_MAX)
             return err_set(
                 err, ERR_UNSUPPORTED,
-                "environment: a Linux guest can be given %d variables (a kubelet adds some "
-                "for each service unless enableServiceLinks is false)",
+                "environment: a Linux guest without an initrd can be given %d variables (a kubelet "
+                "adds some for each service unless enableServiceLinks is false)",
                 INIT_WORDS_MAX);
         if (quote(FAMILY_ENV, *env, &word, err) < 0)
             return -1;
@@ -128,15 +130,32 @@ static int take_init(const struct vmm_spec *spec, char ***ret, struct err *err)
     return family_take_words(FAMILY_ARGUMENT, user + 1, quote, ret, err);
 }
 
+int family_linux_words(const struct vmm_spec *spec, char ***ret, struct err *err)
+{
+    return take_env(spec->env, ret, err) < 0 ? -1 : take_init(spec, ret, err);
+}
+
+/* By the file that lies in its initrd. */
+static int take_start(const struct vmm_spec *spec, char ***ret, struct err *err)
+{
+    autostrbuf text = STRBUF_INIT;
+
+    if (linux_start_text(spec, &text, err) < 0)
+        return -1;
+    strv_push(ret, "rdinit=" START_PROGRAM);
+    return 0;
+}
+
 int family_linux_arguments(const struct vmm_spec *spec, char ***ret, struct err *err)
 {
+    bool by_file = linux_start_needed(spec);
     size_t len = 0;
 
     strv_push(ret, "console=ttyS0");
     strv_push(ret, "panic=-1");
     take_root(spec, ret);
-    if (take_network(spec, ret, err) < 0 || take_env(spec->env, ret, err) < 0 ||
-        take_init(spec, ret, err) < 0)
+    if (take_network(spec, ret, err) < 0 ||
+        (by_file ? take_start(spec, ret, err) : family_linux_words(spec, ret, err)) < 0)
         return -1;
     for (char **w = *ret; *w; w++)
         len += strlen(*w) + 1;

@@ -124,6 +124,17 @@ unsigned family_rumprun_tells(const struct vmm_spec *spec);
 /** family_fits() - whether guests of the family come as such a kernel. Errors: INVALID. */
 int family_fits(const struct guest *guest, struct err *err) MUST_CHECK;
 
+/* ---- family_linux.c, linux_start.c */
+
+/** family_linux_words() - environment, init and its arguments as a kernel's command line has them.
+ * Errors: INVALID, UNSUPPORTED naming the word. */
+int family_linux_words(const struct vmm_spec *spec, char ***ret, struct err *err) MUST_CHECK;
+/** linux_start_needed() - whether they do not fit there and go into the initrd. */
+bool linux_start_needed(const struct vmm_spec *spec);
+struct strbuf;
+/** linux_start_text() - the file with them. Errors: INVALID, UNSUPPORTED (bounds). */
+int linux_start_text(const struct vmm_spec *spec, struct strbuf *ret, struct err *err) MUST_CHECK;
+
 /* ---- family_words.c: what the syntaxes of several families share */
 
 #define FAMILY_ARGUMENT "argument"

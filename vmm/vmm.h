@@ -417,6 +417,16 @@ int vmm_storage_choose(const struct vmm_handler *handler, const struct guest *gu
  */
 int vmm_initrd_write(const struct guest *guest, int initrd_fd, const struct vmm_tree *trees,
                      size_t n, int out_fd, struct err *err) MUST_CHECK;
+#define VMM_START_FILES 2
+/**
+ * vmm_start_files() - files that belong into the guest's initrd so that it can be told all of the
+ * spec's args and env: those of a Linux guest that its command line cannot hold.
+ * @ret: descriptors owned by the caller; paths static.
+ * @ret_n: 0 when it needs none; looks at guest, args, env, initrd_fd (-1: none) and storage only.
+ * Errors: those of vmm_words_check(); SYSTEM.
+ */
+int vmm_start_files(const struct vmm_spec *spec, struct vmm_tree ret[VMM_START_FILES],
+                    size_t *ret_n, struct err *err) MUST_CHECK;
 /** vmm_words_check() - whether the guest can be told what stands in the spec's args, env, nets and
  * workdir; the rest of the spec is not looked at. For CreateContainer. Errors: INVALID, UNSUPPORTED
  * naming the word and what the guest cannot be told. Memory only. */

@@ -4,6 +4,7 @@ package guests
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -145,6 +146,13 @@ func TestLinuxVolumes(t *testing.T) {
 		}
 		return nil
 	})
+
+	// More variables than a kernel takes, and such as it would take for its own or cannot read.
+	opts := []h.CtrOpt{env("lower_case", "a \"b\" 'c'"), env("init", "/nowhere"), args("/init", "echo n=$(env | grep -c '^SVC_'); env | grep -E '^(lower_case|init|HOME)='; ls -d /.unicri")}
+	for i := 0; i < 70; i++ {
+		opts = append(opts, env(fmt.Sprintf("SVC_%d_PORT", i), "tcp://10.96.0.1:443"))
+	}
+	expectAll(t, runToEnd(t, p, "many", ref, opts...), "n=70", `lower_case=a "b" 'c'`, "init=/nowhere", "HOME=/", "ls: /.unicri: No such file")
 
 	// What was made at create is there after a restart, and is a copy of that time.
 	c := p.Create(t, "killed", ref, nil, mount(configMap, "/etc/config", true), args("/init", "cat /etc/config/colour"), memory(192<<20))

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lines that Unikraft and Linux guests are given, and what cannot be told them. */
+#include <unistd.h>
+
 #include "base/strbuf.h"
 #include "base/tests/testing.h"
 #include "vmm/private.h"
@@ -91,6 +93,44 @@ static void linux_guest(void **state)
     for (size_t i = 0; i < 31; i++)
         many[i] = (char *)(uintptr_t) "K=v";
     assert_err(line(&g, NULL, many, NULL, &got), err, ERR_UNSUPPORTED, "30 variables");
+}
+
+/* What the line cannot hold goes into the initrd: the line says so, the files are there. */
+static void linux_start(void **state)
+{
+    struct guest g = {.family = (char[]){"linux"}, .kernel = KERNEL_BZIMAGE};
+    struct vmm_storage initrd = {.root = VMM_ROOT_INITRD}, disk = {.root = VMM_ROOT_BLOCK};
+    struct vmm_spec spec = {.guest = &g, .initrd_fd = 9, .storage = &initrd};
+    static const char by_file[] =
+        "console=ttyS0 panic=-1 ip=10.1.2.3::10.1.0.1:255.255.0.0:pod:eth0:off:10.9.9.9 "
+        "rdinit=/.unicri/init";
+    static const char wanted[] = "/bin/app\0a/bin/app\0a\"x\"\0a\0ea.b=1\0eK=v\tw";
+    struct vmm_tree files[VMM_START_FILES];
+    autofree char *got = NULL;
+    char *many[40] = {0}, text[256];
+    size_t n = 1;
+
+    (void)state;
+    assert_ok(vmm_start_files(&spec, files, &n, &err), err);
+    assert_int_equal(n, 0);
+    expect(&g, S("/bin/app", "\"x\"", ""), S("a.b=1", "K=v\tw"), &initrd, by_file);
+    for (size_t i = 0; i < 31; i++)
+        many[i] = (char *)(uintptr_t) "K=v";
+    expect(&g, NULL, many, &initrd, by_file);
+    assert_err(line(&g, NULL, many, &disk, &got), err, ERR_UNSUPPORTED, "30 variables");
+    assert_err(line(&g, S("sh"), NULL, &initrd, &got), err, ERR_INVALID, "is no absolute path");
+    spec.args = S("/bin/app", "\"x\"", "");
+    spec.env = S("a.b=1", "K=v\tw");
+    assert_ok(vmm_start_files(&spec, files, &n, &err), err);
+    assert_int_equal(n, VMM_START_FILES);
+    assert_string_equal(files[0].path, "/.unicri/init");
+    assert_int_equal(pread(files[0].fd, text, 4, 0), 4);
+    assert_memory_equal(text, "\177ELF", 4);
+    assert_string_equal(files[1].path, "/.unicri/start");
+    assert_int_equal(pread(files[1].fd, text, sizeof(text), 0), sizeof(wanted));
+    assert_memory_equal(text, wanted, sizeof(wanted));
+    for (size_t i = 0; i < n; i++)
+        (void)close_fd(files[i].fd);
 }
 
 /* A byte 0xa0 is a blank to the kernel: unquoted, what follows it would be an option. */
@@ -356,13 +396,21 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(unikraft),    cmocka_unit_test(linux_guest),
-        cmocka_unit_test(linux_blank), cmocka_unit_test(rumprun),
-        cmocka_unit_test(hermit),      cmocka_unit_test(osv),
-        cmocka_unit_test(far_gateway), cmocka_unit_test(plain),
-        cmocka_unit_test(nanos),       cmocka_unit_test(kernels_of_families),
-        cmocka_unit_test(ends),        cmocka_unit_test(names),
-        cmocka_unit_test(not_told),    cmocka_unit_test(far_gateway_of_rumprun),
+        cmocka_unit_test(unikraft),
+        cmocka_unit_test(linux_guest),
+        cmocka_unit_test(linux_blank),
+        cmocka_unit_test(rumprun),
+        cmocka_unit_test(hermit),
+        cmocka_unit_test(osv),
+        cmocka_unit_test(far_gateway),
+        cmocka_unit_test(plain),
+        cmocka_unit_test(nanos),
+        cmocka_unit_test(kernels_of_families),
+        cmocka_unit_test(ends),
+        cmocka_unit_test(names),
+        cmocka_unit_test(linux_start),
+        cmocka_unit_test(not_told),
+        cmocka_unit_test(far_gateway_of_rumprun),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
