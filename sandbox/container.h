@@ -58,8 +58,9 @@ struct container {
     bool wants_address;   /* a guest with a network device */
     struct guest_link guest_link;
     uint64_t guest_memory, guest_overhead; /* of the VMM's cgroup; 0: not known */
-    bool has_debugger;                     /* see guest_session.h; GUARDED by the engine's lock */
-    bool checkpointing;                    /* see checkpoint.h */
+    bool stands_claimed; /* see guest_stands.c; GUARDED by the engine's lock, as the next is */
+    bool has_debugger;   /* see guest_session.h */
+    bool checkpointing;  /* see checkpoint.h */
     bool update_pending; /* the row is ahead of the cgroup: see container_update.c */
     bool in_table;
     bool volume_failed; /* why its creation failed */

@@ -86,6 +86,7 @@ struct engine {
     size_t background;            /* that has begun and not ended */
     struct ending_head ending; /* monitors of ours that have done their work and are about to end */
     atomic_bool child_ended;   /* a look at the monitors is under way: see exits_child_ended() */
+    atomic_bool stands_watched; /* the next look is due: see guest_stands.h */
     bool closing;
     unsigned followers;       /* of events: see events.h */
     int64_t events_delivered; /* the newest that some client has got from this daemon */

@@ -18,6 +18,7 @@
 #include <sys/un.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/strbuf.h"
 #include "sandbox/guest_run.h"
 
@@ -82,6 +83,15 @@ int guest_record_open(const struct container *c, struct err *err)
     if (fd < 0 || fchown(fd, c->jail_uid, c->jail_uid) < 0)
         return err_sys(err, "create '%s/%s'", c->run_dir, RECORD_NAME);
     return TAKE_FD(fd);
+}
+
+void guest_record_add(const struct container *c, const char *line)
+{
+    autofree char *path = path_join(c->run_dir, RECORD_NAME);
+    autofd int fd = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd >= 0 && write(fd, line, strlen(line)) < 0)
+        log_warn("container %s: note that its guest ended: %s", c->id, strerror(errno));
 }
 
 char *guest_record_read(const struct container *c)

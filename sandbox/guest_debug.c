@@ -15,7 +15,8 @@
 #define PREFIX       "unicri:"
 #define TAP_NAME     "tap0"
 #define FIRST_FD     3
-#define END_PATIENCE (3 * NSEC_PER_SEC)  /* to take back what it has changed */
+#define END_PATIENCE (3 * NSEC_PER_SEC) /* to take back what it has changed */
+#define DUMP_TIMEOUT (120 * NSEC_PER_SEC)
 #define SYNC_TIMEOUT (60 * NSEC_PER_SEC) /* where the client names none */
 
 static const struct debug_kind {
@@ -361,6 +362,42 @@ int guest_debug_watch(struct container *c, int core, int why, struct process *re
     *ret = (struct process){.pid = child.pid, .start_time = child.start_time};
     pidref_done(&child);
     return 0;
+}
+
+int guest_debug_dump(struct container *c, int core, int why, struct err *err)
+{
+    CLEANUP(plan_done) struct plan p = {0};
+    struct pidref child = PIDREF_NONE;
+    struct child_status status;
+    uint32_t uid = 0;
+    int fd = guest_core_begin(c, err);
+    int rc;
+
+    if (fd < 0)
+        return -1;
+    strv_push(&p.argv, "unicri-debug");
+    strv_push(&p.argv, "core");
+    put_fd(&p, "core-fd", fd);
+    if (engine_uid_take(c->engine, &uid, err) < 0)
+        return -1;
+    strv_take(&p.argv, xasprintf("--uid=%u", uid));
+    strv_take(&p.argv, xasprintf("--core-max=%llu",
+                                 (unsigned long long)c->engine->config->crash_core_bytes));
+    p.spec.path = c->engine->debug_program;
+    p.spec.argv = p.argv;
+    p.spec.fds[p.spec.n_fds++] = (struct child_fd){.from = core, .to = STDOUT_FILENO};
+    p.spec.fds[p.spec.n_fds++] = (struct child_fd){.from = why, .to = STDERR_FILENO};
+    rc = child_spawn(&p.spec, &child, err);
+    if (rc == 0) {
+        rc = child_wait(&child, deadline_in(DUMP_TIMEOUT), &status, err);
+        if (rc < 0) {
+            child_kill_group(&child);
+            (void)!child_wait(&child, deadline_in(KILL_TIMEOUT), &status, NULL);
+        }
+        pidref_done(&child);
+    }
+    engine_uid_give(c->engine, uid);
+    return rc;
 }
 
 /* ------------------------------------------------------------------------- end */

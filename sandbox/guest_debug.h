@@ -51,6 +51,9 @@ int guest_debug_end(struct container *c, struct guest_debug *d, bool kill, int *
  * guest crashes, and why not to `why`. It is ours to reap. */
 int guest_debug_watch(struct container *c, int core, int why, struct process *ret,
                       struct err *err) MUST_CHECK;
+/** guest_debug_dump() - see guest_watch.h: a core file of a guest that its VMM holds, to `core`;
+ * why there is none, to `why`. Blocks until it is written. */
+int guest_debug_dump(struct container *c, int core, int why, struct err *err) MUST_CHECK;
 /** guest_exec_sync() - runtime_ops.exec of guests. */
 int guest_exec_sync(struct container *c, char *const *argv, nsec_t timeout,
                     const struct caller *caller, struct exec_result *ret, struct err *err);

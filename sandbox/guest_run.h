@@ -31,6 +31,8 @@ int guest_record_open(const struct container *c, struct err *err);
 /** guest_record_read() - what stands there: of much, a bounded part of its beginning and of its
  * end; owned; NULL when there is none. */
 char *guest_record_read(const struct container *c);
+/** guest_record_add() - a line that the VMM would have written there. */
+void guest_record_add(const struct container *c, const char *line);
 /** guest_connect() - to the API of the guest's VMM. Returns: fd or -1. Errors: UNAVAILABLE. */
 int guest_connect(const struct container *c, deadline_t deadline, struct err *err);
 /** guest_lives() - whether its VMM has not ended yet. */

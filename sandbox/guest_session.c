@@ -88,12 +88,15 @@ void guest_gdb_end(struct container *c)
     autofree char *path = path_join(c->run_dir, MARK_NAME);
     struct err err = ERR_INIT;
     autofd int api = guest_connect(c, deadline, &err);
-    bool ended = api >= 0 && guest_driver(c)->debug_end(api, deadline, &err) == 0;
+    char line[VMM_RECORD_LINE] = "";
+    bool ended = api >= 0 && guest_driver(c)->debug_end(api, deadline, line, &err) == 0;
 
     if (!ended && guest_lives(c))
         log_warn("container %s: end a debugger's session: %s", c->id, err.msg);
     else
         (void)unlink(path);
+    if (*line)
+        guest_record_add(c, line);
     give_back(c);
 }
 

@@ -2,15 +2,18 @@
 /* guest_watch - see guest_watch.h. */
 #include "sandbox/guest_watch.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "sandbox/guest_debug.h"
+#include "sandbox/guest_run.h"
 #include "sandbox/handlers.h"
 
 #define CORE_NAME       "core"
@@ -27,6 +30,20 @@ bool guest_watch_wanted(const struct container *c)
 {
     return c->runtime == &runtime_unikernel && c->handler->crash_cores > 0 &&
            str_has_prefix(c->runtime_name, "tender-");
+}
+
+bool guest_watch_holds(const struct container *c)
+{
+    const struct vmm_driver *driver = guest_driver(c);
+
+    return c->runtime == &runtime_unikernel && c->handler->crash_cores > 0 && driver &&
+           driver->stands;
+}
+
+/* In either way. */
+static bool wants_core(const struct container *c)
+{
+    return guest_watch_wanted(c) || guest_watch_holds(c);
 }
 
 static int create(const struct container *c, const char *name, struct err *err)
@@ -118,6 +135,31 @@ void guest_watch_stop(const struct container *c)
         clock_sleep_until(deadline_in(ASIDE_PAUSE));
 }
 
+/* ------------------------------------------------------------ held by its VMM */
+
+bool guest_watch_dump(struct container *c)
+{
+    struct err err = ERR_INIT;
+    autofree char *path = path_join(c->rootfs_dir, CORE_NAME);
+    autofd int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    autofd int why = fd < 0 ? -1 : create(c, WHY_NAME, &err);
+    struct stat st;
+
+    if (why < 0 || fstat(fd, &st) < 0) {
+        log_warn("container %s: no core file of its guest: %s", c->id, err.msg);
+        return true;
+    }
+    /* The lock is the writer's, too: one that a killed daemon has begun is waited for. */
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return false;
+    if (st.st_size == 0 && guest_debug_dump(c, fd, why, &err) < 0) {
+        log_warn("container %s: no core file of its guest: %s", c->id, err.msg);
+        if (write(why, err.msg, strlen(err.msg)) < 0)
+            log_debug("ignoring: say so: %s", strerror(errno));
+    }
+    return true;
+}
+
 /* ------------------------------------------------------------------- the files */
 
 static int64_t core_bytes(const struct container *c, nsec_t *ret_time)
@@ -143,8 +185,7 @@ static void keep_newest(struct engine *engine, const struct handler *handler)
         unsigned there = 0;
 
         for (size_t i = 0; i < n; i++) {
-            if (list[i]->handler != handler || !guest_watch_wanted(list[i]) ||
-                !core_bytes(list[i], &time))
+            if (list[i]->handler != handler || !wants_core(list[i]) || !core_bytes(list[i], &time))
                 continue;
             there++;
             if (!oldest || time < oldest_time) {
@@ -171,7 +212,7 @@ char *guest_watch_ended(struct container *c)
     nsec_t time;
     int64_t bytes;
 
-    if (!guest_watch_wanted(c))
+    if (!wants_core(c))
         return NULL;
     bytes = core_bytes(c, &time);
     if (bytes > 0) {

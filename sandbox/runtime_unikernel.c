@@ -20,6 +20,7 @@
 #include "sandbox/guest_debug.h"
 #include "sandbox/guest_run.h"
 #include "sandbox/guest_session.h"
+#include "sandbox/guest_stands.h"
 #include "sandbox/guest_storage.h"
 #include "sandbox/guest_watch.h"
 #include "sandbox/handlers.h"
@@ -437,6 +438,7 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
         .control_fd = control,
         .record_fd = record,
         .workdir = guest_workdir(c, image),
+        .hold_end = guest_watch_holds(c),
         .machine = c->handler->machine,
         .accel = c->handler->accel,
         .debuggable = c->handler->debug & DEBUG_GDB,
@@ -479,7 +481,14 @@ static int started(struct container *c, struct err *err)
     if (guest_started(c, err) < 0)
         return -1;
     guest_watch_start(c);
+    guest_stands_watch(c);
     return 0;
+}
+
+static void adopted(struct container *c)
+{
+    guest_gdb_adopted(c);
+    guest_stands_watch(c);
 }
 
 static bool stop(struct container *c, deadline_t deadline, struct err *err)
@@ -505,7 +514,7 @@ const struct runtime_ops runtime_unikernel = {
     .unlink = link_down,
     .launch = launch,
     .started = started,
-    .adopted = guest_gdb_adopted,
+    .adopted = adopted,
     .stop = stop,
     .update = update,
     .exec = guest_exec_sync,

@@ -4,11 +4,8 @@
  * opens is a descriptor or an entry of its jail; disks are raw whatever their bytes say; QMP comes
  * on a listening socket of the daemon. It starts stopped: the daemon's `cont` runs the guest.
  *
- * How the guest ended is told by the exit status, the debug port, and two trace events that QEMU
- * writes to the record: that the guest ran, and who asked for the shutdown. A reset (triple fault,
- * panic=-1) is an end with status 0 without a request.
+ * How the guest ended is told by the exit status and the record: qemu_end.c.
  */
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -16,6 +13,7 @@
 #include "vmm/host.h"
 #include "vmm/private.h"
 #include "vmm/qemu_debug.h"
+#include "vmm/qemu_end.h"
 #include "vmm/qemu_host.h"
 #include "vmm/qmp.h"
 
@@ -141,8 +139,6 @@ static void plan_frame(struct making *m)
         "-S",
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-        "-action",
-        "reboot=shutdown,shutdown=poweroff,panic=exit-failure",
         "-chardev",
         "stdio,id=console,signal=off",
         "-serial",
@@ -152,6 +148,10 @@ static void plan_frame(struct making *m)
 
     for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
         strv_push(&m->plan->argv, fixed[i]);
+    /* Held, it waits at its end until its memory has been looked at: see stands. */
+    arg2(m, "-action",
+         xstrdup(m->spec->hold_end ? "reboot=shutdown,shutdown=pause,panic=pause"
+                                   : "reboot=shutdown,shutdown=poweroff,panic=exit-failure"));
     /* Where a guest says how it ends. */
     arg2(m, "-device", xasprintf("isa-debug-exit,iobase=0x%x,iosize=%u", port.base, port.bytes));
     arg2(m, "-device", xstrdup("pvpanic"));
@@ -208,7 +208,8 @@ static char *disk_serial(const struct vmm_block *block)
     return xasprintf(",serial=%.*s", SERIAL_MAX, s);
 }
 
-/* Always raw: what the first bytes of a disk say is the guest's business. */
+/* Always raw: what the first bytes of a disk say is the guest's business. So are its errors: QEMU
+ * would stop a guest whose disk finds no room on the node. */
 static int plan_blocks(struct making *m, struct err *err)
 {
     for (size_t i = 0; i < m->spec->n_blocks; i++) {
@@ -229,7 +230,7 @@ static int plan_blocks(struct making *m, struct err *err)
              xasprintf("driver=raw,node-name=disk%zu,read-only=%s,discard=unmap,file.driver=%s,"
                        "file.filename=/dev/fdset/%zu,file.locking=off,file.read-only=%s",
                        i, mode, S_ISBLK(st.st_mode) ? "host_device" : "file", i + 1, mode));
-        virtio(m, "blk", xasprintf(",drive=disk%zu%s", i, serial));
+        virtio(m, "blk", xasprintf(",drive=disk%zu%s,werror=report,rerror=report", i, serial));
     }
     return 0;
 }
@@ -353,33 +354,6 @@ static int shut_down(int fd, deadline_t deadline, struct err *err)
     return qmp_run(fd, "system_powerdown", true, deadline, err);
 }
 
-/* ---------------------------------------------------------------- what an end means */
-
-/* isa-debug-exit ends QEMU with status 2 * value + 1; so 1 is a value of 0 only if nothing else was
- * an error: errors of QEMU itself come before the guest runs. */
-static void explain(const struct vmm_ending *end, struct vmm_verdict *ret)
-{
-    bool ran = strstr(end->record, "vm_state_notify running 1") != NULL;
-    bool panic = strstr(end->record, "qemu_system_shutdown_request reason=8") != NULL;
-    bool asked = strstr(end->record, "qemu_system_shutdown_request reason=") != NULL;
-
-    *ret = (struct vmm_verdict){
-        .exit_code = end->exited ? end->code : 128 + end->code, .reason = "Error", .message = ""};
-    if (!end->exited) {
-        if (end->code != SIGKILL && end->code != SIGTERM)
-            *ret = (struct vmm_verdict){128 + end->code, "VmmCrashed", "QEMU itself crashed"};
-    } else if (!ran) {
-        *ret = (struct vmm_verdict){end->code ? end->code : 1, "StartError",
-                                    "QEMU could not set the guest up"};
-    } else if (panic) {
-        family_end(end->family, VMM_END_PANIC, -1, ret);
-    } else if (end->code == 0) {
-        family_end(end->family, asked ? VMM_END_SHUTDOWN : VMM_END_RESET, -1, ret);
-    } else if (end->code % 2 == 1) {
-        family_end(end->family, VMM_END_SHUTDOWN, end->code >> 1, ret);
-    }
-}
-
 static char *unavailable(const struct vmm_handler *handler)
 {
     return qemu_host_unavailable(handler->vmm->config);
@@ -402,5 +376,6 @@ const struct vmm_driver vmm_qemu = {
     .debug_end = qemu_debug_end,
     .dump = qemu_dump,
     .record = true,
-    .explain = explain,
+    .stands = qemu_stands,
+    .explain = qemu_explain,
 };

@@ -105,12 +105,13 @@ static int detach(struct qmp *q, deadline_t deadline, struct err *err)
     return wait_detached(ours, deadline, err);
 }
 
-int qemu_debug_end(int fd, deadline_t deadline, struct err *err)
+int qemu_debug_end(int fd, deadline_t deadline, char ret[VMM_RECORD_LINE], struct err *err)
 {
     autoqmp *q = qmp_open(fd, deadline, err);
     struct qmp_message m;
     int rc;
 
+    *ret = '\0';
     if (!q)
         return -1;
     rc = detach(q, deadline, err);
@@ -118,10 +119,12 @@ int qemu_debug_end(int fd, deadline_t deadline, struct err *err)
         qmp_ask(q, "trace-event-set-state", TRACE("true"), -1, NULL, rc < 0 ? NULL : err) < 0 ||
         qmp_ask(q, "query-status", NULL, -1, &m, rc < 0 ? NULL : err) < 0)
         return -1;
-    /* Any other state is the guest's own doing. */
-    if ((str_eq(m.words, "paused") || str_eq(m.words, "debug")) &&
-        qmp_ask(q, "cont", NULL, -1, NULL, rc < 0 ? NULL : err) < 0)
-        return -1;
+    if (str_eq(m.words, "running"))
+        return rc;
+    if (str_eq(m.words, "paused") || str_eq(m.words, "debug"))
+        return qmp_ask(q, "cont", NULL, -1, NULL, rc < 0 ? NULL : err) < 0 ? -1 : rc;
+    /* As QEMU would have written it. */
+    (void)snprintf(ret, VMM_RECORD_LINE, "vm_state_notify running 0 reason 0 (%.32s)\n", m.words);
     return rc;
 }
 

@@ -3,12 +3,11 @@
 #ifndef UNICRI_VMM_QEMU_DEBUG_H
 #define UNICRI_VMM_QEMU_DEBUG_H
 
-#include "base/clock.h"
-#include "base/err.h"
-#include "base/mem.h"
+#include "vmm/vmm.h"
 
 int qemu_debug_begin(int fd, int gdb_fd, deadline_t deadline, struct err *err) MUST_CHECK;
-int qemu_debug_end(int fd, deadline_t deadline, struct err *err) MUST_CHECK;
+int qemu_debug_end(int fd, deadline_t deadline, char ret[VMM_RECORD_LINE],
+                   struct err *err) MUST_CHECK;
 int qemu_dump(int fd, int out_fd, deadline_t deadline, struct err *err) MUST_CHECK;
 
 #endif

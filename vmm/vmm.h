@@ -202,11 +202,13 @@ struct vmm_spec {
     const uint32_t *groups; /* whose files in shares the guest may use beside everybody's */
     size_t n_groups;
     const struct vmm_storage *storage; /* NULL: as if all were 0 */
-    int control_fd;      /* listening unix socket for the VMM's API when the driver's control is
-                            VMM_CONTROL_LISTENER; -1 none */
-    int record_fd;       /* an empty file in which the VMM may tell how its guest ended, when the
-                            driver has `record`; -1 none */
-    const char *workdir; /* for guests that can change into it; "" none */
+    int control_fd; /* listening unix socket for the VMM's API when the driver's control is
+                       VMM_CONTROL_LISTENER; -1 none */
+    int record_fd;  /* an empty file in which the VMM may tell how its guest ended, when the
+                       driver has `record`; -1 none */
+    bool hold_end;  /* where the driver can tell that it `stands`: a guest that is over is held,
+                       for its memory to be looked at, until its VMM is killed */
+    const char *workdir;         /* for guests that can change into it; "" none */
     const char *machine, *accel; /* the handler's own; NULL or "": the configuration's */
     bool debuggable;             /* who traces the VMM may change the guest (built-in tender) */
     bool watched; /* somebody is about to trace the VMM: the guest waits a moment for it
@@ -313,6 +315,8 @@ struct vmm_verdict {
     const char *reason, *message; /* "Completed", "Error", "GuestCrashed", ...; "" no message */
 };
 
+#define VMM_RECORD_LINE 80
+
 struct vmm_driver {
     const char *name; /* "tender-spt" */
     /** Why this host cannot run it, in plain words (owned by the caller); NULL when it can. */
@@ -338,12 +342,16 @@ struct vmm_driver {
      * socket), until debug_end. One at a time. Errors: as ready. NULL: its VMM serves none. */
     int (*debug_begin)(int fd, int gdb_fd, deadline_t deadline, struct err *err);
     /** However the debugger has ended: what it changed in the guest's code is taken back, and the
-     * guest goes on, unless it ended meanwhile. Also after no or half a debug_begin. */
-    int (*debug_end)(int fd, deadline_t deadline, struct err *err);
+     * guest goes on. Also after no or half a debug_begin. A guest that came to its end meanwhile
+     * stays there, and what belongs at the end of the record comes in `ret`, else "". */
+    int (*debug_end)(int fd, deadline_t deadline, char ret[VMM_RECORD_LINE], struct err *err);
     /** Begins to write the guest, which stands still meanwhile, to `out_fd` (a pipe) as an ELF core
      * file, and goes on with it by itself; a reader that has gone ends it. */
     int (*dump)(int fd, int out_fd, deadline_t deadline, struct err *err);
     bool record; /* its VMM writes to vmm_spec.record_fd */
+    /** Does the guest stand still for good, though its VMM has not ended? Then the VMM is to be
+     * killed; `explain` knows by the record what that means. NULL: it never does. */
+    bool (*stands)(const char *record);
     /** What an end of the VMM means; fills all of *ret. */
     void (*explain)(const struct vmm_ending *end, struct vmm_verdict *ret);
 };

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -229,6 +230,65 @@ func TestQemuGuest(t *testing.T) {
 			break
 		}
 	}
+	p.Remove(t)
+	noDebuggers(t, n)
+}
+
+// TestQemuCrashCore: a guest that crashes is held until its core file is written; one that ends well leaves none.
+func TestQemuCrashCore(t *testing.T) {
+	h.NeedUnicrid(t)
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		t.Skip("package qemu-system-x86 is not installed")
+	}
+	n := h.NewNode(t, h.NodeOptions{Config: fmt.Sprintf(machineConfig, "q35") + "crash_cores = 2\n"})
+	n.Pull(t, h.GuestRef("machine.pvh"))
+	ends := func(c *h.Ctr, reason string, code int32) string {
+		t.Helper()
+		s := c.Wait(t, 30*time.Second)
+		m := corePath.FindStringSubmatch(s.Message)
+		if s.Reason != reason || s.ExitCode != code || (m != nil) != (code != 0) {
+			t.Fatalf("%v %s", s, n.LogTail(5))
+		}
+		if m == nil {
+			return ""
+		}
+		return m[2]
+	}
+	for how, reason := range map[string]string{"stop": "GuestReset", "panic": "GuestPanicked"} {
+		p, c := runIn(t, n, how, "machine", "machine.pvh", args(how), cpus(1))
+		path := ends(c, reason, 1)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkMachineCore(t, data)
+		p.Remove(t)
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Errorf("goes with the container: %v", err)
+		}
+	}
+	p, c := runIn(t, n, "off", "machine", "machine.pvh", args("off"), cpus(1))
+	ends(c, "Completed", 0)
+	p.Remove(t)
+	// It crashes under a debugger, and while there is no daemon.
+	p, c = runIn(t, n, "debugged", "machine", "machine.pvh", args("stop"), cpus(1))
+	g := connectMachine(t, "spdy", c)
+	g.send("c")
+	if got := g.answer(); got[0] != 'T' {
+		t.Error(got)
+	}
+	if at := symbol(t, "machine.pvh", "guest_main"); g.pc() < at || g.pc() > at+0x400 {
+		t.Errorf("%#x, guest_main is at %#x", g.pc(), at)
+	}
+	g.want("D", "OK")
+	g.rest(t)
+	ends(c, "GuestReset", 1)
+	p.Remove(t)
+	p, c = runIn(t, n, "alone", "machine", "machine.pvh", args("stop"), cpus(1))
+	n.Kill()
+	time.Sleep(500 * time.Millisecond)
+	n.Start()
+	ends(c, "GuestReset", 1)
 	p.Remove(t)
 	noDebuggers(t, n)
 }

@@ -63,5 +63,17 @@ func TestQemuFails(t *testing.T) {
 		p.Stop(t)
 		p.Remove(t)
 	})
+	t.Run("stuck", func(t *testing.T) { // the VMM waits for somebody, who will never come
+		p, err := n.TryRunPod("stuck", "qemu")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := p.Run(t, "guest", h.GuestRef("roles.pvh"), nil, args("stuck"))
+		if s := c.Wait(t, 20e9); s.ExitCode != 1 || s.Reason != "DiskError" || !strings.Contains(s.Message, "disk") {
+			t.Errorf("%v", s)
+		}
+		p.Stop(t)
+		p.Remove(t)
+	})
 	n.ExpectCensus(t, before, true)
 }

@@ -60,13 +60,15 @@ static _Noreturn void wait_for_end(void)
 }
 
 /* The guest "runs": its record says so, as QEMU's trace does. */
-static void record(char **argv)
+static void record(char **argv, bool stuck)
 {
     const char *path = option(argv, "-D", NULL);
     FILE *f = path ? fopen(path, "w") : NULL;
 
     insist(f != NULL, "a record");
     (void)fprintf(f, "vm_state_notify running 1 reason 9 (running)\n");
+    if (stuck)
+        (void)fprintf(f, "vm_state_notify running 0 reason 4 (io-error)\n");
     (void)fclose(f);
 }
 
@@ -89,7 +91,7 @@ static void talk(int client, const char *role, char **argv)
         say(client,
             "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the fake is in a mood\"}}\n");
     insist(!*buf || strstr(buf, "cont"), "a command that it knows");
-    record(argv);
+    record(argv, strcmp(role, "stuck") == 0);
     say(client, "{\"event\":\"RESUME\"}\n{\"return\":{}}\n");
     if (strcmp(role, "signal") == 0)
         __builtin_trap(); /* process 1 of its namespace: it cannot send itself a signal that kills

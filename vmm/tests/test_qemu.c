@@ -128,8 +128,12 @@ static void with_net_and_disks(void **state)
     assert_string_equal(option(&p, "-netdev", 0), "tap,id=net0,fd=4");
     assert_true(
         has_device(&p, "virtio-net-pci,netdev=net0,mac=02:00:00:00:00:07,host_mtu=1450,romfile="));
-    assert_true(has_device(&p, "virtio-blk-pci,drive=disk0,serial=data"));
-    assert_true(has_device(&p, "virtio-blk-pci,drive=disk1")); /* no way to put an option in */
+    assert_true(
+        has_device(&p, "virtio-blk-pci,drive=disk0,serial=data,werror=report,rerror=report"));
+    /* No way to put an option in. */
+    assert_true(has_device(&p, "virtio-blk-pci,drive=disk1,werror=report,rerror=report"));
+    assert_string_equal(option(&p, "-action", 0),
+                        "reboot=shutdown,shutdown=poweroff,panic=exit-failure");
     assert_non_null(strstr(option(&p, "-blockdev", 0), "driver=raw,node-name=disk0,read-only=off"));
     assert_non_null(strstr(option(&p, "-blockdev", 1), "driver=raw,node-name=disk1,read-only=on"));
     assert_true(has_device(&p, "isa-debug-exit,iobase=0x501,iosize=2"));
@@ -164,12 +168,14 @@ static void microvm(void **state)
                             .blocks = blocks,
                             .control_fd = 12,
                             .record_fd = -1,
-                            .machine = "microvm"};
+                            .machine = "microvm",
+                            .hold_end = true};
     struct vmm_plan p;
 
     (void)state;
     assert_ok(plan(&spec, &p), err);
     assert_non_null(strstr(option(&p, "-machine", 0), "microvm,"));
+    assert_string_equal(option(&p, "-action", 0), "reboot=shutdown,shutdown=pause,panic=pause");
     assert_true(has_device(&p, "virtio-rng-device,rng=rng"));
     assert_true(
         has_device(&p, "virtio-net-device,netdev=net0,mac=02:00:00:00:00:07,host_mtu=1450"));
@@ -266,8 +272,9 @@ static void versions(void **state)
     say_version(VERSION);
 }
 
-#define RAN   "vm_state_notify running 1 reason 9 (running)\n"
-#define ASKED "qemu_system_shutdown_request reason="
+#define RAN    "vm_state_notify running 1 reason 9 (running)\n"
+#define STANDS "vm_state_notify running 0 reason "
+#define ASKED  "qemu_system_shutdown_request reason="
 
 static void ends(void **state)
 {
@@ -288,6 +295,15 @@ static void ends(void **state)
         {{"generic", false, 9, RAN}, 137, "Error"},
         {{"generic", false, 11, RAN}, 139, "VmmCrashed"},
         {{"generic", false, 31, ""}, 159, "VmmCrashed"},
+        {{"generic", false, 9, RAN STANDS "11 (shutdown)\n"}, 1, "GuestReset"},
+        {{"nanos", false, 9, RAN ASKED "6\n" STANDS "11 (shutdown)\n"}, 0, "Completed"},
+        {{"generic", false, 9, RAN STANDS "14 (guest-panicked)\n"}, 1, "GuestPanicked"},
+        {{"generic", false, 9, RAN STANDS "3 (internal-error)\n"}, 1, "VmmFailed"},
+        {{"generic", false, 9, RAN STANDS "4 (io-error)"}, 1, "DiskError"},
+        {{"generic", false, 9, RAN STANDS "12 (watchdog)\n"}, 1, "GuestHung"},
+        {{"generic", false, 9, RAN STANDS "0 (debug)\n" RAN}, 137, "Error"},
+        {{"generic", false, 9, RAN STANDS "11 (shutdown)\n" RAN}, 137, "Error"},
+        {{"generic", false, 11, RAN STANDS "11 (shutdown)\n"}, 139, "VmmCrashed"},
     };
 
     (void)state;
@@ -295,6 +311,9 @@ static void ends(void **state)
         struct vmm_verdict v;
 
         vmm_driver_find("qemu")->explain(&cases[i].end, &v);
+        if (cases[i].end.code == 9)
+            assert_int_equal(vmm_driver_find("qemu")->stands(cases[i].end.record),
+                             cases[i].code != 137);
         if (v.exit_code != cases[i].code || !str_eq(v.reason, cases[i].reason))
             fail_msg("case %zu: %d %s", i, v.exit_code, v.reason);
     }
