@@ -166,7 +166,7 @@ func TestQemuGdb(t *testing.T) {
 func TestQemuCore(t *testing.T) {
 	n := machineNode(t, "microvm", "machine.pvh")
 	p, c := runIn(t, n, "core", "machine", "machine.pvh", args(), cpus(1))
-	c.WaitLog(t, "counting", 30*time.Second)
+	c.WaitLog(t, "counted to", 30*time.Second)
 	s := start(t, "websocket", c, false, false, "unicri:core")
 	data, err := s.rest(t)
 	if err != nil {
