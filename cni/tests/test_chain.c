@@ -27,7 +27,7 @@ static const struct {
     {"deaf", SH "echo '" RESULT "'"},
     {"record", SH "cat > $CNI_PATH/../stdin; env > $CNI_PATH/../env; echo '" RESULT "'"},
     {"hang", SH "trap '' TERM INT HUP; while :; do sleep 1; done"},
-    {"daemon", SH "setsid sleep 4 & echo '" RESULT "'"},
+    {"daemon", SH "setsid sleep 12 & echo '" RESULT "'"},
     {"garbage", SH "head -c 1000 /dev/urandom"},
     {"two", SH "echo '" RESULT RESULT "'"},
     {"nothing", SH "true"},
@@ -50,7 +50,7 @@ static const struct {
     {"dies", SH "kill -9 $$"},
     {"nodel", SH "test $CNI_COMMAND = DEL && echo '{\"code\":99,\"msg\":\"still busy\"}' && exit "
                  "1\necho '" RESULT "'"},
-    {"bomb", SH "i=0; while [ $i -lt 200 ]; do sleep 30 & i=$((i+1)); done; wait"},
+    {"bomb", SH "i=0; while [ $i -lt 200 ]; do sleep 3173 & i=$((i+1)); done; wait"},
     {"interp", "#!/no/such/interpreter\n"},
 };
 
@@ -183,7 +183,7 @@ static int sleepers(void)
 {
     autofree char *out = NULL;
 
-    (void)lab_shell("ps -eo args | grep -c '^sleep 3[0]'", &out);
+    (void)lab_shell("ps -eo args | grep -c '^sleep 317[3]'", &out);
     return (int)strtol(out, NULL, 10);
 }
 
@@ -196,12 +196,12 @@ static void test_time(void **state)
     (void)state;
     start = clock_mono();
     assert_err(add_one("hang", err), ERR_DEADLINE, "plugin 'hang' ADD: ");
-    assert_in_range(clock_mono() - start, TIMEOUT, TIMEOUT + NSEC_PER_SEC);
+    assert_in_range(clock_mono() - start, TIMEOUT, TIMEOUT + 20 * NSEC_PER_SEC);
     start = clock_mono();
     assert_ok(add_one("daemon", err));
-    assert_true(clock_mono() - start < NSEC_PER_SEC);
+    assert_true(clock_mono() - start < 10 * NSEC_PER_SEC);
     assert_err(add_one("bomb", err), ERR_DEADLINE, "bomb");
-    for (int i = 0; i < 50 && sleepers(); i++)
+    for (int i = 0; i < 500 && sleepers(); i++)
         usleep(20000);
     assert_int_equal(sleepers(), 0); /* the whole group is gone */
 

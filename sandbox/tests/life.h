@@ -49,6 +49,22 @@ static inline void start(struct fixture *f, const char *id)
     assert_ok(container_start(f->engine, id, NULL, &err), err);
 }
 
+/* Until a container has said that. */
+static inline void wait_log(struct fixture *f, const char *name, const char *text)
+{
+    deadline_t deadline = deadline_in(20 * NSEC_PER_SEC);
+
+    for (;;) {
+        autofree char *log = fixture_log(f, name);
+
+        if (strstr(log, text))
+            return;
+        if (deadline_passed(deadline))
+            fail_msg("container %s has not said '%s' but '%s'", name, text, log);
+        clock_sleep_until(deadline_in(5 * NSEC_PER_MSEC));
+    }
+}
+
 static inline void remove_pod(struct fixture *f, const char *id)
 {
     struct err err = ERR_INIT;

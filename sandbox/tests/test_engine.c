@@ -78,13 +78,17 @@ static void stop_with_grace(void **state)
     char pod[65], polite[65], stubborn[65];
 
     run_pod(f, "stop", false, pod);
-    create(f, fixture_container(pod, "polite", "trap 'exit 7' TERM; while :; do sleep 0.01; done"),
+    create(f,
+           fixture_container(pod, "polite",
+                             "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done"),
            polite);
-    create(f, fixture_container(pod, "stubborn", "trap '' TERM; while :; do sleep 0.1; done"),
+    create(f,
+           fixture_container(pod, "stubborn", "trap '' TERM; echo up; while :; do sleep 0.1; done"),
            stubborn);
     start(f, polite);
     start(f, stubborn);
-    clock_sleep_until(deadline_in(300 * NSEC_PER_MSEC));
+    wait_log(f, "polite", "up");
+    wait_log(f, "stubborn", "up");
     assert_ok(container_stop(f->engine, polite, 10 * NSEC_PER_SEC, NULL, &err), err);
     fixture_wait(f, polite, CONTAINER_EXITED, &v);
     assert_int_equal(v.exit_code, 7);
@@ -94,7 +98,7 @@ static void stop_with_grace(void **state)
 
     assert_ok(container_stop(f->engine, stubborn, NSEC_PER_SEC, NULL, &err), err);
     assert_true(clock_mono() - begin > 900 * NSEC_PER_MSEC &&
-                clock_mono() - begin < 5 * NSEC_PER_SEC);
+                clock_mono() - begin < 20 * NSEC_PER_SEC);
     fixture_wait(f, stubborn, CONTAINER_EXITED, &v);
     assert_int_equal(v.exit_code, 137);
     container_view_done(&v);
@@ -203,7 +207,7 @@ static void exec_in_container(void **state)
     begin = clock_mono();
     assert_ok(container_exec_sync(f->engine, id, behind, 0, NULL, &r, &err), err);
     assert_string_equal(r.out, "here\n");
-    assert_true(clock_mono() - begin < 5 * NSEC_PER_SEC);
+    assert_true(clock_mono() - begin < 20 * NSEC_PER_SEC);
     exec_result_done(&r);
     assert_err(container_exec_sync(f->engine, id, none, 0, NULL, &r, &err), err, ERR_INTERNAL,
                "no such file");

@@ -570,7 +570,7 @@ static void out_of_memory(void **state)
 /* An idle monitor holds next to nothing that is its own. */
 static void memory_of_an_idle_monitor(void **state)
 {
-    const struct timespec quiet = {.tv_sec = 1, .tv_nsec = 300000000};
+    const struct timespec quiet = {.tv_nsec = 100000000};
     char path[64], text[4096] = "";
     struct rig rig;
     long pss;
@@ -578,12 +578,15 @@ static void memory_of_an_idle_monitor(void **state)
 
     open_probe(&rig, state, "wait", NULL);
     rig_start_ok(&rig);
-    nanosleep(&quiet, NULL);
     (void)snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", rig.monitor);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    assert_true(read(fd, text, sizeof(text) - 1) > 0);
-    close(fd);
-    pss = strtol(strstr(text, "\nPss:") + 5, NULL, 10);
+    pss = 0;
+    for (int i = 0; i < 100 && (pss == 0 || pss > 128); i++) { /* it naps after a second */
+        nanosleep(&quiet, NULL);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_true(read(fd, text, sizeof(text) - 1) > 0);
+        close(fd);
+        pss = strtol(strstr(text, "\nPss:") + 5, NULL, 10);
+    }
     print_message("PSS %ld KiB\n", pss);
     assert_in_range(pss, 20, 128); /* the release build's: below 100, see e2e/robust */
     assert_int_equal(count_entries(rig.monitor, "fd"),
