@@ -11,6 +11,7 @@
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
+#include <grpc/slice_buffer.h>
 #include <grpc/support/alloc.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -162,6 +163,23 @@ static grpc_byte_buffer *pack(const ProtobufCMessage *message, size_t size)
     return buffer;
 }
 
+static void let_go(void *piece)
+{
+    piece_unref(piece);
+}
+
+/* The bytes stay where they are: gRPC holds them until they are in the socket. */
+static grpc_byte_buffer *refer(struct piece *const *pieces, size_t n)
+{
+    grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(NULL, 0);
+
+    for (size_t i = 0; i < n; i++)
+        grpc_slice_buffer_add(&buffer->data.raw.slice_buffer,
+                              grpc_slice_new_with_user_data(pieces[i]->bytes, pieces[i]->len,
+                                                            let_go, piece_ref(pieces[i])));
+    return buffer;
+}
+
 /* The initial metadata go out with whatever is sent first. Returns: how many operations that is. */
 static size_t greet(struct rpc *rpc, grpc_op *op)
 {
@@ -173,18 +191,14 @@ static size_t greet(struct rpc *rpc, grpc_op *op)
 }
 
 /* One message of a stream, or NULL: what goes before the first. gRPC lets go of it when the
- * client's window has room for it. */
-static int send_one(void *arg, const ProtobufCMessage *message, struct err *err)
+ * client's window has room for it. Takes the buffer over. */
+static int send_buffer(struct rpc *rpc, grpc_byte_buffer *buffer, struct err *err)
 {
-    struct rpc *rpc = arg;
-    grpc_byte_buffer *buffer = NULL;
     grpc_op ops[2];
     size_t n = greet(rpc, ops);
 
-    if (message) {
-        buffer = pack(message, protobuf_c_message_get_packed_size(message));
+    if (buffer)
         ops[n++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = buffer};
-    }
     start(rpc, ops, n, &tag_send);
 
     bool sent = finish(rpc, &tag_send);
@@ -198,6 +212,19 @@ static int send_one(void *arg, const ProtobufCMessage *message, struct err *err)
     return 0;
 }
 
+static int send_one(void *arg, const ProtobufCMessage *message, struct err *err)
+{
+    grpc_byte_buffer *buffer =
+        message ? pack(message, protobuf_c_message_get_packed_size(message)) : NULL;
+
+    return send_buffer(arg, buffer, err);
+}
+
+static int send_pieces(void *arg, struct piece *const *pieces, size_t n, struct err *err)
+{
+    return send_buffer(arg, refer(pieces, n), err);
+}
+
 /* The end: of a stream that went well the status alone. */
 static void answer(struct rpc *rpc, bool ok, const struct call *call, const struct err *err)
 {
@@ -208,8 +235,9 @@ static void answer(struct rpc *rpc, bool ok, const struct call *call, const stru
     grpc_op ops[3];
     size_t n = greet(rpc, ops);
 
-    if (ok && call->reply) {
-        message = pack(call->reply, call->reply_size);
+    if (ok && !call->method->stream) {
+        message =
+            call->reply ? pack(call->reply, call->reply_size) : refer(call->pieces, call->n_pieces);
         ops[n++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message};
     }
     ops[n++] = (grpc_op){
@@ -275,6 +303,7 @@ void rpc_serve(struct rpc *rpc, const struct daemon *daemon)
     struct call call = {.daemon = daemon,
                         .arena = &arena,
                         .send = send_one,
+                        .send_pieces = send_pieces,
                         .send_arg = rpc,
                         .caller = {.deadline = deadline_from_gpr(rpc->details.deadline),
                                    .cancelled = is_cancelled,
@@ -284,6 +313,7 @@ void rpc_serve(struct rpc *rpc, const struct daemon *daemon)
     answer(rpc, rc == 0, &call, &err);
     if (!rpc->closed)
         (void)finish(rpc, &tag_close);
+    call_done(&call);
     arena_done(&arena);
     reset(rpc);
 }

@@ -127,20 +127,12 @@ int on_container_status(struct call *call, struct err *err)
 int on_list_containers(struct call *call, struct err *err)
 {
     CLEANUP(filter_done) struct filter filter;
-    struct container_view *views = NULL;
 
     if (container_filter_from_proto(REQUEST(call, Runtime__V1__ListContainersRequest)->filter,
                                     &filter, err) < 0)
         return -1;
-    size_t n = container_list(call->daemon->engine, &filter.list, &views);
-    Runtime__V1__ListContainersResponse *reply =
-        REPLY(call, Runtime__V1__ListContainersResponse, runtime__v1__list_containers_response);
-    reply->n_containers = n;
-    if (n)
-        reply->containers = ARENA_ARRAY(call->arena, Runtime__V1__Container *, n);
-    for (size_t i = 0; i < n; i++)
-        reply->containers[i] = container_to_proto(call->arena, &views[i]);
-    container_views_free(views, n);
+    call->n_pieces =
+        container_list_packed(call->daemon->engine, &filter.list, container_to_list, &call->pieces);
     return 0;
 }
 

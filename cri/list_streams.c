@@ -5,7 +5,8 @@
  *
  * What is listed is that of one moment; it goes out in messages of bounded size, each made when the
  * client has taken the one before, so a list of any length passes and none is held as messages in
- * whole. An empty list is a stream without a message. Streams keep a worker each: they are bounded.
+ * whole. Pods and containers are bytes already and go out by reference. An empty list is a stream
+ * without a message. Streams keep a worker each: they are bounded.
  */
 #include <stdatomic.h>
 
@@ -17,7 +18,7 @@
 #define CHUNK_ITEMS_MAX 512
 #define CHUNK_BYTES     ((size_t)1024 * 1024) /* of memory; on the wire it is less */
 
-/* All six replies have this shape. */
+/* All replies that are made here have this shape. */
 struct list_message {
     ProtobufCMessage base;
     size_t n;
@@ -28,8 +29,6 @@ struct list_message {
                        offsetof(type, n_items) == offsetof(struct list_message, n) &&              \
                        offsetof(type, items) == offsetof(struct list_message, v),                  \
                    #type)
-SAME_SHAPE(Runtime__V1__StreamPodSandboxesResponse, n_pod_sandboxes, pod_sandboxes);
-SAME_SHAPE(Runtime__V1__StreamContainersResponse, n_containers, containers);
 SAME_SHAPE(Runtime__V1__StreamContainerStatsResponse, n_container_stats, container_stats);
 SAME_SHAPE(Runtime__V1__StreamPodSandboxStatsResponse, n_pod_sandbox_stats, pod_sandbox_stats);
 SAME_SHAPE(Runtime__V1__StreamPodSandboxMetricsResponse, n_pod_sandbox_metrics,
@@ -56,57 +55,73 @@ static int send_chunk(struct call *call, size_t n, size_t *i, make_fn *make, con
     return rc;
 }
 
+static atomic_uint streams;
+
+static int begin(const struct call *call, struct err *err)
+{
+    if (atomic_fetch_add(&streams, 1) < STREAMS_MAX)
+        return 0;
+    atomic_fetch_sub(&streams, 1);
+    return err_set(err, ERR_EXHAUSTED, "%s: %d lists are being streamed already",
+                   call->method->name, STREAMS_MAX);
+}
+
 static int send_list(struct call *call, size_t n, make_fn *make, const void *arg, struct err *err)
 {
-    static atomic_uint streams;
     size_t i = 0;
-    int rc = 0;
+    int rc = begin(call, err);
 
-    if (atomic_fetch_add(&streams, 1) >= STREAMS_MAX)
-        rc = err_set(err, ERR_EXHAUSTED, "%s: %d lists are being streamed already",
-                     call->method->name, STREAMS_MAX);
+    if (rc < 0)
+        return -1;
     while (rc == 0 && i < n)
         rc = send_chunk(call, n, &i, make, arg, err);
     atomic_fetch_sub(&streams, 1);
     return rc;
 }
 
-static void *make_pod(struct arena *arena, const void *arg, size_t i)
+/* The same of a list that is bytes already; takes the pieces over. */
+static int send_packed(struct call *call, struct piece **pieces, size_t n, struct err *err)
 {
-    return pod_to_proto(arena, (const struct pod_view *)arg + i);
+    int rc = begin(call, err);
+
+    call->pieces = pieces;
+    call->n_pieces = n;
+    if (rc < 0)
+        return -1;
+    for (size_t i = 0, end; rc == 0 && i < n; i = end) {
+        size_t bytes = pieces[i]->len;
+
+        for (end = i + 1; end < n && bytes + pieces[end]->len <= CHUNK_BYTES; end++)
+            bytes += pieces[end]->len;
+        rc = call_send_pieces(call, pieces + i, end - i, err);
+    }
+    atomic_fetch_sub(&streams, 1);
+    return rc;
 }
 
 int on_stream_pod_sandboxes(struct call *call, struct err *err)
 {
     CLEANUP(filter_done) struct filter filter;
-    struct pod_view *views = NULL;
+    struct piece **pieces;
 
     if (pod_filter_from_proto(REQUEST(call, Runtime__V1__StreamPodSandboxesRequest)->filter,
                               &filter, err) < 0)
         return -1;
-    size_t n = pod_list(call->daemon->engine, &filter.list, &views);
-    int rc = send_list(call, n, make_pod, views, err);
-    pod_views_free(views, n);
-    return rc;
-}
-
-static void *make_container(struct arena *arena, const void *arg, size_t i)
-{
-    return container_to_proto(arena, (const struct container_view *)arg + i);
+    size_t n = pod_list_packed(call->daemon->engine, &filter.list, pod_to_list, &pieces);
+    return send_packed(call, pieces, n, err);
 }
 
 int on_stream_containers(struct call *call, struct err *err)
 {
     CLEANUP(filter_done) struct filter filter;
-    struct container_view *views = NULL;
+    struct piece **pieces;
 
     if (container_filter_from_proto(REQUEST(call, Runtime__V1__StreamContainersRequest)->filter,
                                     &filter, err) < 0)
         return -1;
-    size_t n = container_list(call->daemon->engine, &filter.list, &views);
-    int rc = send_list(call, n, make_container, views, err);
-    container_views_free(views, n);
-    return rc;
+    size_t n =
+        container_list_packed(call->daemon->engine, &filter.list, container_to_list, &pieces);
+    return send_packed(call, pieces, n, err);
 }
 
 static void *make_container_stats(struct arena *arena, const void *arg, size_t i)

@@ -193,20 +193,50 @@ static int run(struct call *call, const uint8_t *bytes, size_t len, struct err *
     return call->method->handle(call, err);
 }
 
-int call_send(struct call *call, const ProtobufCMessage *message, struct err *err)
+static int may_send(const struct call *call, size_t size, struct err *err)
 {
     if (deadline_passed(call->caller.deadline))
         return err_set(err, ERR_DEADLINE, "%s: the client's deadline has passed",
                        call->method->name);
-    if (protobuf_c_message_get_packed_size(message) > WIRE_MESSAGE_MAX_BYTES)
+    if (size > WIRE_MESSAGE_MAX_BYTES)
         return err_set(err, ERR_EXHAUSTED, "%s: message of more than %zu bytes", call->method->name,
                        WIRE_MESSAGE_MAX_BYTES);
+    return 0;
+}
+
+int call_send(struct call *call, const ProtobufCMessage *message, struct err *err)
+{
+    if (may_send(call, protobuf_c_message_get_packed_size(message), err) < 0)
+        return -1;
     return call->send(call->send_arg, message, err);
 }
 
 int call_begin(struct call *call, struct err *err)
 {
     return call->send(call->send_arg, NULL, err);
+}
+
+static size_t bytes_of(struct piece *const *pieces, size_t n)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < n; i++)
+        bytes += pieces[i]->len;
+    return bytes;
+}
+
+int call_send_pieces(struct call *call, struct piece *const *pieces, size_t n, struct err *err)
+{
+    if (may_send(call, bytes_of(pieces, n), err) < 0)
+        return -1;
+    return call->send_pieces(call->send_arg, pieces, n, err);
+}
+
+void call_done(struct call *call)
+{
+    pieces_free(call->pieces, call->n_pieces);
+    call->pieces = NULL;
+    call->n_pieces = 0;
 }
 
 int method_run(struct call *call, const uint8_t *bytes, size_t len, struct err *err)
@@ -218,6 +248,8 @@ int method_run(struct call *call, const uint8_t *bytes, size_t len, struct err *
 
     if (result == 0 && call->reply)
         call->reply_size = protobuf_c_message_get_packed_size(call->reply);
+    else if (result == 0)
+        call->reply_size = bytes_of(call->pieces, call->n_pieces);
     if (call->reply_size > WIRE_MESSAGE_MAX_BYTES)
         result =
             err_set(err, ERR_EXHAUSTED, "reply of more than %zu bytes", WIRE_MESSAGE_MAX_BYTES);

@@ -6,6 +6,7 @@
 #ifndef UNICRI_CRI_METHODS_H
 #define UNICRI_CRI_METHODS_H
 
+#include "base/piece.h"
 #include "cri/daemon.h"
 #include "cri/wire.h"
 
@@ -20,11 +21,16 @@ struct call {
     struct arena *arena; /* reply and request live here */
     const ProtobufCMessage *request;
     ProtobufCMessage *reply; /* set by the handler; of a stream: stays NULL */
-    size_t reply_size;       /* on the wire; by method_run() */
+    struct piece **pieces;   /* instead of it: the reply's bytes; owned, see call_done() */
+    size_t n_pieces;
+    size_t reply_size; /* on the wire; by method_run() */
     /* Of a stream: puts one message on the wire, see call_send(); NULL: the head alone. */
     int (*send)(void *arg, const ProtobufCMessage *message, struct err *err);
+    int (*send_pieces)(void *arg, struct piece *const *pieces, size_t n, struct err *err);
     void *send_arg;
 };
+/** call_done() - when the reply has been sent; the arena is the caller's. */
+void call_done(struct call *call);
 
 /**
  * call_send() - the next message of a stream. Blocks until the client has taken what went before
@@ -33,6 +39,9 @@ struct call {
  * the message is larger than a client accepts.
  */
 int call_send(struct call *call, const ProtobufCMessage *message, struct err *err) MUST_CHECK;
+/** call_send_pieces() - the same of a message that is bytes already. */
+int call_send_pieces(struct call *call, struct piece *const *pieces, size_t n,
+                     struct err *err) MUST_CHECK;
 /** call_begin() - the head of a stream's answer goes out before its first message: the client knows
  * that from now on it misses nothing. Errors: as call_send(). */
 int call_begin(struct call *call, struct err *err) MUST_CHECK;

@@ -68,19 +68,11 @@ int on_pod_sandbox_status(struct call *call, struct err *err)
 int on_list_pod_sandbox(struct call *call, struct err *err)
 {
     CLEANUP(filter_done) struct filter filter;
-    struct pod_view *views = NULL;
 
     if (pod_filter_from_proto(REQUEST(call, Runtime__V1__ListPodSandboxRequest)->filter, &filter,
                               err) < 0)
         return -1;
-    size_t n = pod_list(call->daemon->engine, &filter.list, &views);
-    Runtime__V1__ListPodSandboxResponse *reply =
-        REPLY(call, Runtime__V1__ListPodSandboxResponse, runtime__v1__list_pod_sandbox_response);
-    reply->n_items = n;
-    if (n)
-        reply->items = ARENA_ARRAY(call->arena, Runtime__V1__PodSandbox *, n);
-    for (size_t i = 0; i < n; i++)
-        reply->items[i] = pod_to_proto(call->arena, &views[i]);
-    pod_views_free(views, n);
+    call->n_pieces =
+        pod_list_packed(call->daemon->engine, &filter.list, pod_to_list, &call->pieces);
     return 0;
 }

@@ -40,6 +40,27 @@ void *proto_map_one(struct arena *arena, const char *key, char *value,
     return entries;
 }
 
+struct piece *proto_element(const ProtobufCMessage *message)
+{
+    enum { LENGTH_PREFIXED = 2, VARINT = 0, VARINT_MAX_BYTES = 10 };
+    const ProtobufCFieldDescriptor *state =
+        protobuf_c_message_descriptor_get_field_by_name(message->descriptor, "state");
+    size_t len = protobuf_c_message_get_packed_size(message), head = 0;
+    uint8_t start[1 + VARINT_MAX_BYTES];
+
+    start[head++] = 1 << 3 | LENGTH_PREFIXED;
+    for (size_t left = len + 2; left; left >>= 7)
+        start[head++] = (uint8_t)((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
+
+    struct piece *piece = piece_new(head + len + 2);
+
+    memcpy(piece->bytes, start, head);
+    (void)protobuf_c_message_pack(message, piece->bytes + head);
+    piece->bytes[head + len] = (uint8_t)(state->id << 3 | VARINT);
+    piece->bytes[head + len + 1] = 0;
+    return piece;
+}
+
 char **proto_strv(struct arena *arena, char *const *v, size_t *ret_n)
 {
     size_t n = strv_len(v);

@@ -8,6 +8,7 @@
 
 #include "runtime.pb-c.h"
 
+#include "base/piece.h"
 #include "cri/arena.h"
 #include "imagestore/imagestore.h"
 #include "sandbox/sandbox.h"
@@ -23,13 +24,15 @@
 Runtime__V1__PodSandboxState pod_state_to_proto(enum pod_state state);
 Runtime__V1__ContainerState container_state_to_proto(enum container_state state);
 
-Runtime__V1__PodSandbox *pod_to_proto(struct arena *arena, const struct pod_view *view);
+/** pod_to_list(), container_to_list() - an element of ListPodSandbox's and ListContainers' replies,
+ * and of their streams' messages: see pod_pack_fn. */
+struct piece *pod_to_list(const struct pod_view *view);
+struct piece *container_to_list(const struct container_view *view);
 Runtime__V1__PodSandboxStatus *pod_status_to_proto(struct arena *arena,
                                                    const struct pod_view *view);
 /** pod_info_to_proto() - what verbose adds, as JSON text. */
 char *pod_info_to_proto(struct arena *arena, const struct pod_view *view);
 
-Runtime__V1__Container *container_to_proto(struct arena *arena, const struct container_view *view);
 /** container_status_to_proto() - `image` is the container's, NULL when it is gone. */
 Runtime__V1__ContainerStatus *container_status_to_proto(struct arena *arena,
                                                         const struct container_view *view,
@@ -58,6 +61,9 @@ Runtime__V1__FilesystemUsage *layers_usage_to_proto(struct arena *arena,
  * message. */
 void *proto_map(struct arena *arena, const struct kvs *kvs,
                 const ProtobufCMessageDescriptor *entry_type, size_t *ret_n);
+/** proto_element() - a message whose enum field `state` is 0, as an element of the field 1 of a
+ * reply. The state comes last, even though it is 0, so that its byte can be found. */
+struct piece *proto_element(const ProtobufCMessage *message);
 /** proto_map_one() - a map with one entry: {"info": json}. */
 void *proto_map_one(struct arena *arena, const char *key, char *value,
                     const ProtobufCMessageDescriptor *entry_type, size_t *ret_n);

@@ -3,7 +3,6 @@
  * to_proto_container - a container as lists and statuses show it. Mounts are those that were asked
  * for and no others: a kubelet finds the termination message by them.
  */
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -68,61 +67,16 @@ static Runtime__V1__Container *unchanging(struct arena *arena, const struct cont
     return new;
 }
 
-/* That, as it goes over the wire. */
-struct packed {
-    size_t len;
-    uint8_t bytes[];
-};
-
-static const struct packed *pack_once(const struct container_view *view)
+struct piece *container_to_list(const struct container_view *view)
 {
-    void *known = atomic_load(view->shown);
     struct arena arena;
 
-    if (known)
-        return known;
     arena_init(&arena, 0);
 
-    Runtime__V1__Container *message = unchanging(&arena, view);
-    size_t len = protobuf_c_message_get_packed_size(&message->base);
-    struct packed *new = xmalloc(sizeof(*new) + len);
+    struct piece *piece = proto_element(&unchanging(&arena, view)->base);
 
-    new->len = protobuf_c_message_pack(&message->base, new->bytes);
     arena_done(&arena);
-    if (atomic_compare_exchange_strong(view->shown, &known, new))
-        return new;
-    free(new); /* somebody else was faster */
-    return known;
-}
-
-/*
- * A kubelet lists all containers every second: what never changes of one is packed once and goes
- * into the message as a field that protobuf-c does not know and passes on as it is. The first byte
- * is the tag of the id.
- */
-Runtime__V1__Container *container_to_proto(struct arena *arena, const struct container_view *view)
-{
-    Runtime__V1__Container *new;
-    ProtobufCMessageUnknownField *rest;
-
-    if (!view->shown) {
-        new = unchanging(arena, view);
-        new->state = container_state_to_proto(view->state);
-        return new;
-    }
-
-    const struct packed *packed = pack_once(view);
-
-    new = PROTO_NEW(arena, Runtime__V1__Container, runtime__v1__container);
-    rest = ARENA_NEW(arena, ProtobufCMessageUnknownField);
-    rest->tag = packed->bytes[0] >> 3;
-    rest->wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
-    rest->len = packed->len - 1;
-    rest->data = memcpy(arena_alloc(arena, rest->len), packed->bytes + 1, rest->len);
-    new->base.n_unknown_fields = 1;
-    new->base.unknown_fields = rest;
-    new->state = container_state_to_proto(view->state);
-    return new;
+    return piece;
 }
 
 static Runtime__V1__Mount *mount(struct arena *arena, const struct mount_spec *spec)

@@ -27,7 +27,8 @@ static Runtime__V1__PodSandboxMetadata *metadata(struct arena *arena, const stru
     return new;
 }
 
-Runtime__V1__PodSandbox *pod_to_proto(struct arena *arena, const struct pod_view *view)
+/* All but the state. */
+static Runtime__V1__PodSandbox *unchanging(struct arena *arena, const struct pod_view *view)
 {
     const struct pod_spec *spec = view->spec;
     Runtime__V1__PodSandbox *new =
@@ -35,7 +36,6 @@ Runtime__V1__PodSandbox *pod_to_proto(struct arena *arena, const struct pod_view
 
     new->id = arena_text(arena, view->id);
     new->metadata = metadata(arena, spec);
-    new->state = pod_state_to_proto(view->state);
     new->created_at = view->created_at;
     new->labels = proto_map(arena, &spec->labels,
                             &runtime__v1__pod_sandbox__labels_entry__descriptor, &new->n_labels);
@@ -44,6 +44,18 @@ Runtime__V1__PodSandbox *pod_to_proto(struct arena *arena, const struct pod_view
                   &runtime__v1__pod_sandbox__annotations_entry__descriptor, &new->n_annotations);
     new->runtime_handler = arena_text(arena, spec->handler);
     return new;
+}
+
+struct piece *pod_to_list(const struct pod_view *view)
+{
+    struct arena arena;
+
+    arena_init(&arena, 0);
+
+    struct piece *piece = proto_element(&unchanging(&arena, view)->base);
+
+    arena_done(&arena);
+    return piece;
 }
 
 /* Present even without an address: a pod in the host's network has none of its own. */

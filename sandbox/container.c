@@ -81,7 +81,6 @@ void container_unref(struct container *c)
     free(c->rootfs_dir);
     free(c->cgroup);
     free(c->groups);
-    free(atomic_load(&c->shown));
     free(c);
 }
 
@@ -118,6 +117,27 @@ void containers_free(struct container **list, size_t n)
     free(list);
 }
 
+uint8_t container_cri_state(const struct container *c)
+{
+    switch (c->state) {
+    case CONTAINER_CREATED:
+    case CONTAINER_STARTING:
+        return 0;
+    case CONTAINER_RUNNING:
+    case CONTAINER_STOPPING:
+        return 1;
+    default:
+        return 2;
+    }
+}
+
+/* A container that is being created is not listed. */
+static void show(struct container *c)
+{
+    if (c->in_table && c->state != CONTAINER_CREATING)
+        listing_show(&c->engine->listed_containers, &c->listed, container_cri_state(c));
+}
+
 void container_list_add(struct container *c)
 {
     struct engine *engine = c->engine;
@@ -126,6 +146,7 @@ void container_list_add(struct container *c)
     c->in_table = true;
     idmap_put(&engine->containers_by_id, c->id, container_ref(c));
     TAILQ_INSERT_HEAD(&engine->containers, c, link);
+    show(c);
     mutex_unlock(&engine->lock);
 }
 
@@ -140,6 +161,7 @@ void container_list_remove(struct container *c)
         c->in_table = false;
         idmap_remove(&engine->containers_by_id, c->id);
         TAILQ_REMOVE(&engine->containers, c, link);
+        listing_hide(&engine->listed_containers, &c->listed);
     }
     cond_broadcast(&engine->changed);
     mutex_unlock(&engine->lock);
@@ -149,10 +171,16 @@ void container_list_remove(struct container *c)
 
 /* -------------------------------------------------------------- state and row */
 
+void container_state_move(struct container *c, enum container_state to)
+{
+    state_move(&container_states, &c->state, to, c->id);
+    show(c);
+}
+
 static void move_memory(struct container *c, enum container_state to)
 {
     mutex_lock(&c->engine->lock);
-    state_move(&container_states, &c->state, to, c->id);
+    container_state_move(c, to);
     cond_broadcast(&c->engine->changed);
     mutex_unlock(&c->engine->lock);
 }
@@ -184,7 +212,7 @@ int container_set_running(struct container *c, nsec_t started_at, struct err *er
     mutex_lock(&c->engine->lock);
     c->started_at = started_at;
     if (c->state == CONTAINER_STARTING)
-        state_move(&container_states, &c->state, CONTAINER_RUNNING, c->id);
+        container_state_move(c, CONTAINER_RUNNING);
     cond_broadcast(&c->engine->changed);
     mutex_unlock(&c->engine->lock);
     return 0;
@@ -218,14 +246,14 @@ void container_set_exited(struct container *c, nsec_t finished_at, int exit_code
     (void)snprintf(c->reason, sizeof(c->reason), "%s", reason);
     (void)snprintf(c->message, sizeof(c->message), "%s", message);
     c->workload = (struct process){0};
-    state_move(&container_states, &c->state, CONTAINER_EXITED, c->id);
+    container_state_move(c, CONTAINER_EXITED);
     cond_broadcast(&engine->changed);
     mutex_unlock(&engine->lock);
 }
 
 /* --------------------------------------------------------------------- views */
 
-static void view_fill(struct container *c, struct container_view *ret)
+void container_view_fill(struct container *c, struct container_view *ret)
 {
     *ret = (struct container_view){
         .stop_signal =
@@ -240,7 +268,6 @@ static void view_fill(struct container *c, struct container_view *ret)
         .message = c->state >= CONTAINER_EXITED ? c->message : "",
         .image_id = c->image_id,
         .log_path = c->log_path,
-        .shown = &c->shown,
         .image_ref = c->image_ref,
         .runtime = c->runtime_name,
         .guest_family = c->guest_family,
@@ -283,7 +310,7 @@ int container_get(struct engine *engine, const char *id, struct container_view *
     bool found = c && c->state != CONTAINER_CREATING;
 
     if (found)
-        view_fill(c, ret);
+        container_view_fill(c, ret);
     mutex_unlock(&engine->lock);
     return found ? 0 : err_set(err, ERR_NOT_FOUND, "container '%s': no such container", id);
 }
@@ -301,28 +328,13 @@ bool container_full_id(struct engine *engine, const char *prefix, char ret[65])
     return n == 1;
 }
 
-/* The CRI's: 0 CREATED, 1 RUNNING, 2 EXITED, 3 UNKNOWN. */
-static int cri_state(int state)
-{
-    switch (state) {
-    case CONTAINER_CREATED:
-    case CONTAINER_STARTING:
-        return 0;
-    case CONTAINER_RUNNING:
-    case CONTAINER_STOPPING:
-        return 1;
-    default:
-        return 2;
-    }
-}
-
-static bool container_matches(const struct container *c, const struct list_filter *f)
+bool container_matches(const struct container *c, const struct list_filter *f)
 {
     if (c->state == CONTAINER_CREATING || !f)
         return c->state != CONTAINER_CREATING;
     if ((f->id && !str_has_prefix(c->id, f->id)) ||
         (f->pod_id && !str_has_prefix(c->pod->id, f->pod_id)) ||
-        (f->state >= 0 && f->state != cri_state(c->state)))
+        (f->state >= 0 && f->state != container_cri_state(c)))
         return false;
     for (size_t i = 0; f->labels && i < f->labels->n; i++) {
         const char *value = kvs_get(&c->spec->labels, f->labels->v[i].key);
@@ -345,7 +357,7 @@ size_t container_list(struct engine *engine, const struct list_filter *filter,
     *ret = xcalloc(n + 1, sizeof(**ret));
     TAILQ_FOREACH (c, &engine->containers, link)
         if (container_matches(c, filter))
-            view_fill(c, &(*ret)[i++]);
+            container_view_fill(c, &(*ret)[i++]);
     mutex_unlock(&engine->lock);
     return n;
 }

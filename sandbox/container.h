@@ -41,8 +41,8 @@ struct container {
     int exit_code;
     char reason[64], message[1024]; /* written once, before it is EXITED */
     bool end_claimed;               /* see container_claim_end() */
-    _Atomic(void *) shown;          /* see struct container_view */
-    struct resources *resources;    /* in force; replaced by the container's job only */
+    struct listing_entry listed;
+    struct resources *resources; /* in force; replaced by the container's job only */
     struct process workload, monitor;
     bool monitor_done;     /* it has left its exit file: it needs nothing but to be reaped */
     bool monitor_is_child; /* of this very daemon: it must be reaped */
@@ -85,6 +85,17 @@ void containers_free(struct container **list, size_t n);
 void container_list_add(struct container *c);
 void container_list_remove(struct container *c);
 
+/** container_state_move() - memory alone: every change of a state comes by here, so that lists
+ * follow. The caller holds engine->lock. */
+void container_state_move(struct container *c, enum container_state to);
+/** container_view_fill() - the caller holds engine->lock. */
+void container_view_fill(struct container *c, struct container_view *ret);
+/** container_cri_state() - 0 CREATED, 1 RUNNING, 2 EXITED, 3 UNKNOWN. The caller holds
+ * engine->lock. */
+uint8_t container_cri_state(const struct container *c);
+/** container_matches() - is it listed, and by this filter (NULL: all)? The caller holds
+ * engine->lock. */
+bool container_matches(const struct container *c, const struct list_filter *f);
 /** container_move() - row first, then memory; not for RUNNING and EXITED, which carry more. */
 int container_move(struct container *c, enum container_state to, struct err *err) MUST_CHECK;
 enum container_state container_state(struct container *c);

@@ -60,7 +60,7 @@ static bool begin(struct container *c, deadline_t kill_at)
     mutex_lock(&engine->lock);
     mine = c->state == CONTAINER_RUNNING;
     if (mine) {
-        state_move(&container_states, &c->state, CONTAINER_STOPPING, c->id);
+        container_state_move(c, CONTAINER_STOPPING);
         c->kill_at = kill_at;
     } else if (c->state == CONTAINER_STOPPING) {
         c->kill_at = deadline_min(c->kill_at, kill_at);

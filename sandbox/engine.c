@@ -299,6 +299,8 @@ struct engine *engine_open(const struct sandbox_config *config, struct db *db, s
     cond_init(&engine->changed);
     TAILQ_INIT(&engine->pods);
     TAILQ_INIT(&engine->containers);
+    listing_init(&engine->listed_pods);
+    listing_init(&engine->listed_containers);
     STAILQ_INIT(&engine->queue);
     STAILQ_INIT(&engine->ending);
     engine->jobs = jobs_new();
@@ -331,6 +333,8 @@ static void drop_tables(struct engine *engine)
     pods_free(pods, n);
     idmap_done(&engine->containers_by_id);
     idmap_done(&engine->pods_by_id);
+    listing_done(&engine->listed_containers);
+    listing_done(&engine->listed_pods);
 }
 
 void engine_close(struct engine *engine)

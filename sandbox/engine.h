@@ -27,6 +27,7 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/idmap.h"
 #include "sandbox/jobs.h"
+#include "sandbox/listing.h"
 #include "sandbox/sandbox.h"
 #include "vmm/vmm.h"
 
@@ -80,7 +81,8 @@ struct engine {
     struct idmap pods_by_id, containers_by_id;
     struct pod_head pods;             /* newest first */
     struct container_head containers; /* newest first */
-    uint8_t *uids;                    /* jail uids in use, one byte each */
+    struct listing listed_pods, listed_containers;
+    uint8_t *uids; /* jail uids in use, one byte each */
     uint32_t uid_first, uid_count, uid_next;
     struct background_head queue; /* work for the pool that has not begun */
     size_t background;            /* that has begun and not ended */

@@ -100,6 +100,17 @@ void pods_free(struct pod **pods, size_t n)
     free(pods);
 }
 
+uint8_t pod_cri_state(const struct pod *pod)
+{
+    return pod->state == POD_READY ? 0 : 1;
+}
+
+static void show(struct pod *pod)
+{
+    if (pod->in_table && pod->listed)
+        listing_show(&pod->engine->listed_pods, &pod->entry, pod_cri_state(pod));
+}
+
 void pod_list_add(struct pod *pod, bool listed)
 {
     struct engine *engine = pod->engine;
@@ -111,6 +122,7 @@ void pod_list_add(struct pod *pod, bool listed)
         idmap_put(&engine->pods_by_id, pod->id, pod_ref(pod));
         TAILQ_INSERT_HEAD(&engine->pods, pod, link);
     }
+    show(pod);
     mutex_unlock(&engine->lock);
 }
 
@@ -125,6 +137,7 @@ void pod_list_remove(struct pod *pod)
         pod->in_table = false;
         idmap_remove(&engine->pods_by_id, pod->id);
         TAILQ_REMOVE(&engine->pods, pod, link);
+        listing_hide(&engine->listed_pods, &pod->entry);
     }
     cond_broadcast(&engine->changed);
     mutex_unlock(&engine->lock);
@@ -144,6 +157,7 @@ int pod_move(struct pod *pod, enum pod_state to, struct err *err)
         return -1;
     mutex_lock(&engine->lock);
     state_move(&pod_states, &pod->state, to, pod->id);
+    show(pod);
     cond_broadcast(&engine->changed);
     mutex_unlock(&engine->lock);
     return 0;
@@ -223,7 +237,7 @@ void pod_set_network(struct pod *pod, struct cni_result *network)
 
 /* -------------------------------------------------------------------- views */
 
-static void view_fill(struct pod *pod, struct pod_view *ret)
+void pod_view_fill(struct pod *pod, struct pod_view *ret)
 {
     *ret = (struct pod_view){
         .state = (enum pod_state)pod->state,
@@ -268,7 +282,7 @@ int pod_get(struct engine *engine, const char *id, struct pod_view *ret, struct 
     bool found = pod && pod->listed;
 
     if (found)
-        view_fill(pod, ret);
+        pod_view_fill(pod, ret);
     mutex_unlock(&engine->lock);
     return found ? 0 : err_set(err, ERR_NOT_FOUND, "pod sandbox '%s': no such sandbox", id);
 }
@@ -297,14 +311,12 @@ static bool labels_match(const struct kvs *labels, const struct kvs *wanted)
     return true;
 }
 
-/* The CRI knows two states: 0 SANDBOX_READY, 1 SANDBOX_NOTREADY. */
-static bool pod_matches(const struct pod *pod, const struct list_filter *f)
+bool pod_matches(const struct pod *pod, const struct list_filter *f)
 {
-    int state = pod->state == POD_READY ? 0 : 1;
-
     if (!pod->listed || !f)
         return pod->listed;
-    return (!f->id || str_has_prefix(pod->id, f->id)) && (f->state < 0 || f->state == state) &&
+    return (!f->id || str_has_prefix(pod->id, f->id)) &&
+           (f->state < 0 || f->state == pod_cri_state(pod)) &&
            labels_match(&pod->spec->labels, f->labels);
 }
 
@@ -319,7 +331,7 @@ size_t pod_list(struct engine *engine, const struct list_filter *filter, struct 
     *ret = xcalloc(n + 1, sizeof(**ret));
     TAILQ_FOREACH (pod, &engine->pods, link)
         if (pod_matches(pod, filter))
-            view_fill(pod, &(*ret)[i++]);
+            pod_view_fill(pod, &(*ret)[i++]);
     mutex_unlock(&engine->lock);
     return n;
 }

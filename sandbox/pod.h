@@ -39,7 +39,8 @@ struct pod {
     struct container *guest;                /* borrowed: the unikernel that has the pod's address */
     size_t creating;                        /* containers being created */
     struct resources *overhead, *resources; /* in force; replaced by the pod's job only */
-    bool listed;
+    bool listed;                            /* clients see it */
+    struct listing_entry entry;
 
     size_t step; /* of the pod's job only */
     bool cgroup_made;
@@ -67,6 +68,12 @@ void pods_free(struct pod **pods, size_t n);
 void pod_list_add(struct pod *pod, bool listed);
 void pod_list_remove(struct pod *pod);
 
+/** pod_view_fill() - the caller holds engine->lock. */
+void pod_view_fill(struct pod *pod, struct pod_view *ret);
+/** pod_cri_state() - 0 SANDBOX_READY, 1 SANDBOX_NOTREADY. The caller holds engine->lock. */
+uint8_t pod_cri_state(const struct pod *pod);
+/** pod_matches() - is it listed, and by this filter (NULL: all)? The caller holds engine->lock. */
+bool pod_matches(const struct pod *pod, const struct list_filter *f);
 /** pod_move() - row first, then memory. */
 int pod_move(struct pod *pod, enum pod_state to, struct err *err) MUST_CHECK;
 enum pod_state pod_state(struct pod *pod);

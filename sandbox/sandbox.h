@@ -123,6 +123,16 @@ struct list_filter {
 /** pod_list() - newest first; pods that are being created are not listed until they are READY.
  * Caller: pod_views_free(). */
 size_t pod_list(struct engine *engine, const struct list_filter *filter, struct pod_view **ret);
+/* One pod as an element of a list's reply, with one reference. It is kept and shown until the pod
+ * has gone: its last byte is the state, which is set anew whenever it changes, and all else of it
+ * must come from what never changes: id, spec, time of creation, the names of the image. */
+typedef struct piece *pod_pack_fn(const struct pod_view *view);
+/**
+ * pod_list_packed() - the same list as bytes: element after element. Without a filter nothing is
+ * copied. Returns: how many pieces *ret has; caller: pieces_free().
+ */
+size_t pod_list_packed(struct engine *engine, const struct list_filter *filter, pod_pack_fn *pack,
+                       struct piece ***ret);
 
 /* ---------------------------------------------------------- containers */
 
@@ -156,9 +166,6 @@ struct container_view {
     int64_t user, group;        /* as resolved; -1 where it has no meaning */
     const int64_t *groups;      /* supplementary, as resolved */
     size_t n_groups;
-    /* A place for one block of malloc that whoever shows containers makes of what never changes of
-     * one; freed with the container. NULL in views that stand for none. */
-    _Atomic(void *) *shown;
     void *hold, *hold_resources;
 };
 void container_view_done(struct container_view *view);
@@ -191,8 +198,14 @@ int container_get(struct engine *engine, const char *id, struct container_view *
  * NULL without one (a unikernel, after a reboot) or when it is larger than `max_bytes`. Reads a
  * file. */
 char *container_runtime_spec(struct engine *engine, const char *id, size_t max_bytes);
+/** container_list() - newest first; all but those that are being created. Caller:
+ * container_views_free(). */
 size_t container_list(struct engine *engine, const struct list_filter *filter,
                       struct container_view **ret);
+/** container_list_packed() - see pod_list_packed(). */
+typedef struct piece *container_pack_fn(const struct container_view *view);
+size_t container_list_packed(struct engine *engine, const struct list_filter *filter,
+                             container_pack_fn *pack, struct piece ***ret);
 
 #define EXEC_OUTPUT_MAX_BYTES                                                                      \
     (16 * 1024 * 1024 -                                                                            \

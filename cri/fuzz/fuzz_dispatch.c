@@ -39,6 +39,22 @@ static const struct method *take_method(const uint8_t **data, size_t *size)
     return method && !method->stream ? method : NULL;
 }
 
+static void check_pieces(const struct call *call)
+{
+    uint8_t *bytes = xmalloc(call->reply_size + 1), *at = bytes;
+
+    for (size_t i = 0; i < call->n_pieces; at += call->pieces[i++]->len)
+        memcpy(at, call->pieces[i]->bytes, call->pieces[i]->len);
+
+    ProtobufCMessage *reply =
+        protobuf_c_message_unpack(call->method->reply, NULL, (size_t)(at - bytes), bytes);
+
+    if (!reply || reply->n_unknown_fields || call->reply)
+        abort();
+    protobuf_c_message_free_unpacked(reply, NULL);
+    free(bytes);
+}
+
 static void run(const struct daemon *daemon, const struct method *method, const uint8_t *bytes,
                 size_t len)
 {
@@ -50,7 +66,11 @@ static void run(const struct daemon *daemon, const struct method *method, const 
                         .method = method,
                         .arena = &arena,
                         .caller = {.deadline = DEADLINE_NEVER, .cancelled = is_gone}};
-    if (method_run(&call, bytes, len, &err) == 0) {
+    bool ok = method_run(&call, bytes, len, &err) == 0;
+
+    if (ok && call.pieces) {
+        check_pieces(&call);
+    } else if (ok) {
         size_t n = protobuf_c_message_get_packed_size(call.reply);
         uint8_t *packed = xmalloc(n + 1);
 
@@ -63,6 +83,7 @@ static void run(const struct daemon *daemon, const struct method *method, const 
     } else {
         (void)grpc_status_of(err.code);
     }
+    call_done(&call);
     arena_done(&arena);
 }
 

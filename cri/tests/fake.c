@@ -99,6 +99,19 @@ size_t pod_list(struct engine *engine, const struct list_filter *filter, struct 
     return fake.n_pods;
 }
 
+size_t pod_list_packed(struct engine *engine, const struct list_filter *filter, pod_pack_fn *pack,
+                       struct piece ***ret)
+{
+    struct pod_view *views;
+    size_t n = pod_list(engine, filter, &views);
+
+    *ret = xcalloc(n + 1, sizeof(struct piece *));
+    for (size_t i = 0; i < n; i++)
+        (*ret)[i] = pack(&views[i]);
+    pod_views_free(views, n);
+    return n;
+}
+
 void pod_view_done(struct pod_view *view)
 {
     (void)view;
@@ -186,6 +199,15 @@ size_t container_list(struct engine *engine, const struct list_filter *filter,
     (void)engine;
     fake.last_filter = *filter;
     *ret = NULL;
+    return 0;
+}
+
+size_t container_list_packed(struct engine *engine, const struct list_filter *filter,
+                             container_pack_fn *pack, struct piece ***ret)
+{
+    (void)engine, (void)pack;
+    fake.last_filter = *filter;
+    *ret = xcalloc(1, sizeof(struct piece *));
     return 0;
 }
 

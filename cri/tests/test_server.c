@@ -139,7 +139,7 @@ static void call_start(struct client *c, struct pending *p, const char *method, 
 }
 
 /* Wait for the next call that ends. Returns: that one; its `call` and buffers are let go by
- * call_done(). */
+ * call_finish(). */
 static struct pending *call_wait(struct client *c)
 {
     grpc_event event =
@@ -149,7 +149,7 @@ static struct pending *call_wait(struct client *c)
     return event.tag;
 }
 
-static void call_done(struct pending *p)
+static void call_finish(struct pending *p)
 {
     grpc_call_unref(p->call);
     grpc_byte_buffer_destroy(p->request);
@@ -182,7 +182,7 @@ static grpc_status_code call(struct client *c, const char *method, const void *m
         grpc_byte_buffer_reader_destroy(&reader);
     }
     grpc_status_code status = pending.status;
-    call_done(&pending);
+    call_finish(&pending);
     return status;
 }
 
@@ -366,13 +366,13 @@ static void test_blocked_handlers(void **state)
     struct pending *first = call_wait(&c); /* the one with a short deadline */
     assert_ptr_equal(first, &pending[0]);
     assert_int_equal(first->status, GRPC_STATUS_DEADLINE_EXCEEDED);
-    call_done(first);
+    call_finish(first);
     wait_until(blocked_is, N - 1);
     for (int i = 1; i < N; i++)
         assert_int_equal(grpc_call_cancel(pending[i].call, NULL), GRPC_CALL_OK);
     wait_until(blocked_is, 0);
     for (int i = 1; i < N; i++)
-        call_done(call_wait(&c));
+        call_finish(call_wait(&c));
     assert_true(fake.cancelled >= N - 1);
     assert_true(server_workers(server) <= 40);
     client_close(&other);
@@ -397,7 +397,7 @@ static void test_more_calls_than_workers(void **state)
     for (int i = 0; i < N; i++) {
         struct pending *p = call_wait(&c);
         assert_int_equal(p->status, GRPC_STATUS_OK);
-        call_done(p);
+        call_finish(p);
     }
     assert_true(server_workers(server) <= 4);
     client_close(&c);
@@ -418,7 +418,7 @@ static void test_close_with_running_calls(void **state)
     wait_until(blocked_is, 1);
     assert_true(server_close(server, deadline_in(30 * NSEC_PER_SEC)));
     wait_until(cancelled_is, 1);
-    call_done(call_wait(&c));
+    call_finish(call_wait(&c));
     client_close(&c);
 }
 

@@ -128,6 +128,61 @@ struct worker {
     struct err err;
 };
 
+/* An id and a state, as an element of a list. */
+static struct piece *pack_id(const char *id)
+{
+    struct piece *piece = piece_new(ID_LEN + 1);
+
+    memcpy(piece->bytes, id, ID_LEN);
+    piece->bytes[ID_LEN] = 0xff;
+    return piece;
+}
+
+static struct piece *pack_pod(const struct pod_view *view)
+{
+    return pack_id(view->id);
+}
+
+static struct piece *pack_container(const struct container_view *view)
+{
+    return pack_id(view->id);
+}
+
+/* Returns: the state in which a list shows it, -1 when it does not. Frees the list. */
+static int listed_state(struct piece **pieces, size_t n, const char *id)
+{
+    int state = -1;
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t at = 0; at + ID_LEN < pieces[i]->len; at += ID_LEN + 1)
+            if (memcmp(pieces[i]->bytes + at, id, ID_LEN) == 0)
+                state = pieces[i]->bytes[at + ID_LEN];
+    pieces_free(pieces, n);
+    return state;
+}
+
+/* What has been answered before is in every list that is asked for after. */
+static int check_lists(struct worker *w, const char *pod, int pod_wanted, const char *id,
+                       int wanted)
+{
+    const struct list_filter of_pod = {.state = -1, .pod_id = pod}, wrong = {.state = 3};
+    struct engine *engine = w->f->engine;
+    struct piece **pieces;
+    size_t n = pod_list_packed(engine, NULL, pack_pod, &pieces);
+    int pod_state = listed_state(pieces, n, pod), all, some;
+
+    n = container_list_packed(engine, NULL, pack_container, &pieces);
+    all = listed_state(pieces, n, id);
+    n = container_list_packed(engine, &of_pod, pack_container, &pieces);
+    some = listed_state(pieces, n, id);
+    n = container_list_packed(engine, &wrong, pack_container, &pieces);
+    if (pod_state != pod_wanted || all != wanted || some != wanted ||
+        listed_state(pieces, n, id) != -1)
+        return err_set(&w->err, ERR_INTERNAL, "listed as %d, %d, %d instead of %d, %d, %d",
+                       pod_state, all, some, pod_wanted, wanted, wanted);
+    return 0;
+}
+
 static int one_life(struct worker *w, int round)
 {
     struct engine *engine = w->f->engine;
@@ -142,8 +197,8 @@ static int one_life(struct worker *w, int round)
     pod_spec_free(spec);
     if (rc < 0)
         return -1;
-    c = fixture_container(pod, name,
-                          w->guests && w->number % 2 ? NULL : "while :; do sleep 1; done");
+    bool loops = !(w->guests && w->number % 2);
+    c = fixture_container(pod, name, loops ? "while :; do sleep 1; done" : NULL);
     if (!c->command) {
         free(c->image);
         c->image = xstrdup("localhost/unikernel-hello");
@@ -154,15 +209,18 @@ static int one_life(struct worker *w, int round)
     if (rc == 0)
         rc = container_create(engine, c, NULL, side, &w->err);
     container_spec_free(c);
-    if (rc < 0 || container_start(engine, id, NULL, &w->err) < 0 ||
+    if (rc < 0 || check_lists(w, pod, 0, id, 0) < 0 ||
+        container_start(engine, id, NULL, &w->err) < 0 ||
+        (loops && check_lists(w, pod, 0, id, 1) < 0) ||
         container_start(engine, side, NULL, &w->err) < 0)
         return -1;
     n = container_list(engine, NULL, &list);
     container_views_free(list, n);
-    if (container_stop(engine, id, 0, NULL, &w->err) < 0 ||
-        pod_stop(engine, pod, NULL, &w->err) < 0)
+    if (container_stop(engine, id, 0, NULL, &w->err) < 0 || check_lists(w, pod, 0, id, 2) < 0 ||
+        pod_stop(engine, pod, NULL, &w->err) < 0 || check_lists(w, pod, 1, id, 2) < 0 ||
+        pod_remove(engine, pod, NULL, &w->err) < 0)
         return -1;
-    return pod_remove(engine, pod, NULL, &w->err);
+    return check_lists(w, pod, -1, id, -1);
 }
 
 static void *worker_main(void *arg)
