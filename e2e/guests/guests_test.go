@@ -412,23 +412,6 @@ func TestBadKernels(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
-	t.Run("an ordinary image on a unikernel handler", func(t *testing.T) {
-		n.Pull(t, h.BusyboxRef)
-		p, err := n.TryRunPod("ordinary", "tender-spt")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := p.TryCreate("c", h.BusyboxRef, []string{"true"})
-		if err == nil {
-			err = n.RT.StartContainer(h.Ctx, c.ID)
-		}
-		if err == nil || !strings.Contains(err.Error(), "unikernel") {
-			t.Errorf("%v", err)
-		}
-		p.Stop(t)
-		p.Remove(t)
-	})
-	n.IM.RemoveImage(h.Ctx, &cri.ImageSpec{Image: h.BusyboxRef})
 	n.ExpectCensus(t, before, true)
 }
 
