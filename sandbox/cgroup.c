@@ -296,6 +296,29 @@ int cgroup_create(const struct cgroups *c, const char *path, bool *ret_made, str
     return 0;
 }
 
+/* Each level of the path in one hierarchy. */
+static int show_in(const struct cgroup_hierarchy *h, const char *path, struct err *err)
+{
+    autofree char *dir = xasprintf("%s%s", h->mount, path);
+    struct stat st;
+
+    for (char *end = dir + strlen(dir); end > dir + strlen(h->mount); end = strrchr(dir, '/')) {
+        *end = '\0';
+        if (stat(dir, &st) < 0 ||
+            ((st.st_mode & 0055) != 0055 && chmod(dir, (st.st_mode & 07777) | 0055) < 0))
+            return err_sys(err, "let others look into cgroup '%s'", dir);
+    }
+    return 0;
+}
+
+int cgroup_show(const struct cgroups *c, const char *path, struct err *err)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->h[i].counts && show_in(&c->h[i], path, err) < 0)
+            return -1;
+    return 0;
+}
+
 int cgroup_create_in(const struct cgroups *c, const char *controller, const char *path,
                      struct err *err)
 {

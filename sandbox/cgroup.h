@@ -62,6 +62,9 @@ char **cgroup_dirs(const struct cgroups *c, const char *path);
  * NULL): it was not there before. */
 int cgroup_create(const struct cgroups *c, const char *path, bool *ret_made,
                   struct err *err) MUST_CHECK;
+/** cgroup_show() - one that is there: all users may search and list it and its parents, whatever a
+ * daemon with another umask has left. An OCI runtime in a user namespace must. */
+int cgroup_show(const struct cgroups *c, const char *path, struct err *err) MUST_CHECK;
 /** cgroup_create_in() - only in the hierarchy of one controller. */
 int cgroup_create_in(const struct cgroups *c, const char *controller, const char *path,
                      struct err *err) MUST_CHECK;

@@ -3,6 +3,7 @@
 #include "sandbox/cgroup.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/strbuf.h"
@@ -66,6 +67,37 @@ static void make_kill_remove(void **state)
     assert_ok(cgroup_remove(&cgroups, path, deadline_in(NSEC_PER_SEC), &err), err);
     assert_false(cgroup_exists(&cgroups, path));
     assert_false(cgroup_populated(&cgroups, path));
+}
+
+/* What a daemon whose umask hid it has left. */
+static void shown_to_all(void **state)
+{
+    autofree char *path = xasprintf("%s/hidden/root", root), *parent = xasprintf("%s/hidden", root);
+    struct err err = ERR_INIT;
+    struct stat st;
+
+    (void)state;
+    assert_err(cgroup_show(&cgroups, path, &err), err, ERR_NOT_FOUND, "hidden");
+    assert_ok(cgroup_create(&cgroups, path, NULL, &err), err);
+
+    autostrv char **dirs = cgroup_dirs(&cgroups, path), **parents = cgroup_dirs(&cgroups, parent);
+
+    assert_true(strv_len(dirs) > 0);
+    for (size_t i = 0; dirs[i]; i++) {
+        assert_int_equal(chmod(dirs[i], 0700), 0);
+        assert_int_equal(chmod(parents[i], 0710), 0);
+    }
+    for (int again = 0; again < 2; again++) {
+        assert_ok(cgroup_show(&cgroups, path, &err), err);
+        for (size_t i = 0; dirs[i]; i++) {
+            assert_int_equal(stat(dirs[i], &st), 0);
+            assert_int_equal(st.st_mode & 07777, 0755);
+            assert_int_equal(stat(parents[i], &st), 0);
+            assert_int_equal(st.st_mode & 07777, 0755);
+        }
+    }
+    assert_ok(cgroup_remove(&cgroups, path, deadline_in(NSEC_PER_SEC), &err), err);
+    assert_ok(cgroup_remove(&cgroups, parent, deadline_in(NSEC_PER_SEC), &err), err);
 }
 
 static void locked_by_one(void **state)
@@ -162,8 +194,11 @@ static void drivers(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(make_kill_remove), cmocka_unit_test(limits),
-                                       cmocka_unit_test(locked_by_one), in_dir(versions),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(make_kill_remove),
+                                       cmocka_unit_test(limits),
+                                       cmocka_unit_test(shown_to_all),
+                                       cmocka_unit_test(locked_by_one),
+                                       in_dir(versions),
                                        cmocka_unit_test(drivers)};
     struct err err = ERR_INIT;
 
