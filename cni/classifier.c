@@ -19,6 +19,7 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "cni/bpf/guest_link.h"
 
 #define VERIFIER_LOG_BYTES ((size_t)64 * 1024)
 #define LICENSE            "Apache-2.0"
@@ -124,4 +125,27 @@ int classifier_get(struct classifier *ret, struct err *err)
         *ret = loaded;
     pthread_mutex_unlock(&lock);
     return r;
+}
+
+/* The object cannot hold what differs between pods: the program is copied and the one constant that
+ * stands for the gateway replaced. */
+int classifier_far(uint32_t gateway, struct err *err)
+{
+    const Elf64_Shdr *shdr = section("tc/from_guest_far");
+    autofree struct bpf_insn *insns = NULL;
+    size_t n, found = 0;
+
+    assert(shdr && shdr->sh_size % sizeof(*insns) == 0);
+    n = shdr->sh_size / sizeof(*insns);
+    insns = xmalloc(shdr->sh_size);
+    memcpy(insns, unicri_guest_link_object + shdr->sh_offset, shdr->sh_size);
+    for (size_t i = 0; i < n; i++) {
+        if (insns[i].code != (BPF_ALU64 | BPF_MOV | BPF_K) || insns[i].imm != GUEST_LINK_FAR_MARK)
+            continue;
+        insns[i].imm = (int32_t)gateway;
+        found++;
+    }
+    assert(found > 0);
+    (void)found;
+    return classifier_load(insns, n, "unicri_far", err);
 }

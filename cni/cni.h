@@ -192,9 +192,24 @@ struct guest_link_options {
     bool vnet_hdr;   /* IFF_VNET_HDR (QEMU, Firecracker), else plain frames (Solo5) */
     bool any_source; /* frames leave from other addresses than the pod's, too */
     bool metadata;   /* and to the metadata services of clouds (169.254.169.254 and alike) */
+    /* One that the guest cannot ask for, or is not to: mode BPF answers the guest's questions for
+     * any hardware address itself and hands what is sent there to this neighbour of the pod's
+     * interface. 0.0.0.0: none. */
+    struct in_addr gateway;
 };
 /** cni_link_options() - `any_source` and `metadata` as configured. Memory only. */
 struct guest_link_options cni_link_options(const struct cni *cni);
+
+/* How a pod's namespace reaches others by one interface. */
+struct guest_path {
+    char gateway[INET_ADDRSTRLEN], gateway6[INET6_ADDRSTRLEN]; /* of default routes; "" none */
+    bool on_link; /* the rest of the IPv4 network is reached without a gateway */
+};
+/** guest_path_read() - from the namespace's routing table; `ip`, the pod's IPv4 address or "", says
+ * which network is asked about. Errors: NOT_FOUND without namespace or interface. Thread: any;
+ * blocks on the kernel only. */
+int guest_path_read(const char *netns, const char *ifname, const char *ip, struct guest_path *ret,
+                    struct err *err) MUST_CHECK;
 
 /**
  * guest_link_create() - a tap in the pod's namespace, joined with `ifname`, quiet (no IPv6

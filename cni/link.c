@@ -201,11 +201,18 @@ static int guard_bpf(struct job *job, const struct rtnl_iface *pod, int tap, str
 static int join_bpf(struct job *job, const struct rtnl_iface *pod, int tap, struct err *err)
 {
     struct classifier progs;
+    autofd int far = -1;
 
     if (tap > CLASSID_MAX || pod->index > CLASSID_MAX)
         return err_set(err, ERR_EXHAUSTED, "interface index beyond %d", CLASSID_MAX);
     if (classifier_get(&progs, err) < 0)
         return -1;
+    if (job->options->gateway.s_addr) {
+        far = classifier_far(job->options->gateway.s_addr, err);
+        if (far < 0)
+            return -1;
+        progs.from_guest = far;
+    }
     if (guard_bpf(job, pod, tap, err) < 0 ||
         rtnl_filter_bpf(job->nl, tap, RTNL_INGRESS, RTNL_LINK, progs.from_guest,
                         (uint16_t)pod->index, err) < 0 ||

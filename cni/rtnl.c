@@ -107,9 +107,8 @@ int rtnl_talk(struct rtnl *nl, struct nl_msg *msg)
     return nl_send_sync(nl->sk, msg);
 }
 
-/* Ask for a table and hand each entry to `f`. */
-static int dump_table(struct rtnl *nl, struct nl_msg *msg, nl_recvmsg_msg_cb_t f, void *arg,
-                      const char *what, struct err *err)
+int rtnl_dump(struct rtnl *nl, struct nl_msg *msg, nl_recvmsg_msg_cb_t f, void *arg,
+              const char *what, struct err *err)
 {
     int r;
 
@@ -161,7 +160,7 @@ int rtnl_ifaces(struct rtnl *nl, struct rtnl_iface ret[RTNL_LINKS_MAX], size_t *
     struct dump dump = {.ifaces = ret};
 
     rtnl_put_u32(msg, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-    if (dump_table(nl, msg, on_link, &dump, "list interfaces", err) < 0)
+    if (rtnl_dump(nl, msg, on_link, &dump, "list interfaces", err) < 0)
         return -1;
     *ret_n = dump.n;
     return 0;
@@ -202,8 +201,8 @@ int rtnl_addresses(struct rtnl *nl, int index, struct rtnl_address ret[RTNL_ADDR
     struct ifaddrmsg ifa = {.ifa_family = AF_UNSPEC};
     struct address_dump dump = {.index = index, .addresses = ret};
 
-    if (dump_table(nl, rtnl_message(RTM_GETADDR, NLM_F_DUMP, &ifa, sizeof(ifa)), on_address, &dump,
-                   "list addresses", err) < 0)
+    if (rtnl_dump(nl, rtnl_message(RTM_GETADDR, NLM_F_DUMP, &ifa, sizeof(ifa)), on_address, &dump,
+                  "list addresses", err) < 0)
         return -1;
     *ret_n = dump.n;
     return 0;
@@ -253,7 +252,7 @@ int rtnl_link_stats(struct rtnl *nl, struct link_stats *ret, size_t max, size_t 
     struct nl_msg *msg = rtnl_message(RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi));
     struct stats_dump dump = {.links = ret, .max = max};
 
-    if (dump_table(nl, msg, on_link_stats, &dump, "read the counters of the interfaces", err) < 0)
+    if (rtnl_dump(nl, msg, on_link_stats, &dump, "read the counters of the interfaces", err) < 0)
         return -1;
     *ret_n = dump.n;
     return 0;

@@ -20,6 +20,9 @@ void rtnl_put_string(struct nl_msg *msg, int type, const char *s);
 struct nlattr *rtnl_nest(struct nl_msg *msg, int type);
 /** rtnl_talk() - send, free, wait for the acknowledgement. Returns: 0 or a negative libnl code. */
 int rtnl_talk(struct rtnl *nl, struct nl_msg *msg);
+/** rtnl_dump() - ask for a table, and hand each entry to `f`; frees msg. */
+int rtnl_dump(struct rtnl *nl, struct nl_msg *msg, nl_recvmsg_msg_cb_t f, void *arg,
+              const char *what, struct err *err) MUST_CHECK;
 /** rtnl_fail() - an error of a negative libnl code. Returns: -1. */
 int rtnl_fail(int r, struct err *err, const char *what);
 

@@ -18,6 +18,7 @@
 #include "base/strbuf.h"
 #include "sandbox/cdi.h"
 #include "sandbox/guest_debug.h"
+#include "sandbox/guest_net.h"
 #include "sandbox/guest_run.h"
 #include "sandbox/guest_session.h"
 #include "sandbox/guest_stands.h"
@@ -98,53 +99,6 @@ static int check_devices(const struct container *c, struct err *err)
     return 0;
 }
 
-/* The default route's gateway where the address itself has none. */
-static const char *gateway_of(const struct cni_result *r, const struct cni_address *a)
-{
-    const char *any = a->family == AF_INET ? "0.0.0.0/0" : "::/0";
-
-    if (*a->gateway)
-        return a->gateway;
-    for (size_t i = 0; i < r->n_routes; i++)
-        if (str_eq(r->routes[i].dst, any) && *r->routes[i].gateway)
-            return r->routes[i].gateway;
-    return "";
-}
-
-static void fill_net(struct container *c, struct cni_result *r, struct vmm_net *net)
-{
-    mutex_lock(&c->engine->lock);
-    if (c->pod->network)
-        *r = *c->pod->network;
-    mutex_unlock(&c->engine->lock);
-    *net = (struct vmm_net){
-        .device = device_name(c->guest, GUEST_NET),
-        .tap_fd = c->guest_link.tap_fd,
-        .tap = c->guest_link.tap,
-        .mac = c->guest_link.mac,
-        .mtu = c->guest_link.mtu,
-        .ip = "",
-        .gateway = "",
-        .ip6 = "",
-        .gateway6 = "",
-        .dns = c->pod->spec->dns_servers,
-        .hostname = c->pod->spec->hostname,
-    };
-    for (size_t i = 0; i < r->n_addresses; i++) {
-        const struct cni_address *a = &r->addresses[i];
-
-        if (a->family == AF_INET && !*net->ip) {
-            net->ip = a->ip;
-            net->prefix = a->prefix;
-            net->gateway = gateway_of(r, a);
-        } else if (a->family == AF_INET6 && !*net->ip6) {
-            net->ip6 = a->ip;
-            net->prefix6 = a->prefix;
-            net->gateway6 = gateway_of(r, a);
-        }
-    }
-}
-
 /* The command line: the request's words; else the image's own line, which the driver takes; else
  * the image's command. */
 static char **guest_args(struct container *c, const struct image *image)
@@ -183,7 +137,7 @@ static int check_words(struct container *c, char *const *env, struct err *err)
         .workdir = guest_workdir(c, c->image),
     };
 
-    fill_net(c, network, &net);
+    guest_net_fill(c, device_name(c->guest, GUEST_NET), network, &net);
     if (vmm_words_check(&spec, err) < 0)
         return -1;
     strv_free(c->guest_ignored);
@@ -300,6 +254,7 @@ static int link_up(struct container *c, struct err *err)
 
     options.owner_uid = c->jail_uid;
     options.vnet_hdr = driver && driver->vnet_hdr;
+    guest_net_gateway(c, &options.gateway);
     if (guest_link_create(c->pod->netns, POD_IFNAME, TAP_NAME, &options, &c->guest_link, err) < 0)
         return -1;
     /* Else the VMM's exit would take the device down itself, and wait 20 ms for the kernel. Where
@@ -414,7 +369,7 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
     if (driver && driver->record && (record = guest_record_open(c, err)) < 0)
         return -1;
     args = guest_args(c, image);
-    fill_net(c, network, &net);
+    guest_net_fill(c, device_name(c->guest, GUEST_NET), network, &net);
 
     struct vmm_spec spec = {
         .id = c->id,

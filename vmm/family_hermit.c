@@ -37,6 +37,9 @@ static int take_network(const struct vmm_spec *spec, char ***ret, struct err *er
         return -1;
     if (!*net.ip)
         return 0;
+    /* It takes no neighbour from elsewhere. */
+    if (family_gateway_near(GUEST, &net, err) < 0)
+        return -1;
     strv_take(ret, xasprintf("-ip %s -mask %s", net.ip, net.mask));
     if (*net.gateway)
         strv_take(ret, xasprintf("-gateway %s", net.gateway));

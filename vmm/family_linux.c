@@ -78,6 +78,8 @@ static int take_network(const struct vmm_spec *spec, char ***ret, struct err *er
         return -1;
     if (!*net.ip)
         return 0;
+    if (net.any_gateway && family_gateway_near(GUEST, &net, err) < 0)
+        return -1;
     name = spec->nets[0].hostname;
     strbuf_addf(&out, "ip=%s::%s:%s:%s:eth0:off", net.ip, net.gateway, net.mask,
                 name && !strpbrk(name, ":\"" BLANKS) ? name : "");

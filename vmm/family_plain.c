@@ -90,6 +90,8 @@ int family_mewz_arguments(const struct vmm_spec *spec, char ***ret, struct err *
                        *user);
     if (!*net.ip)
         return 0;
+    if (family_gateway_near("Mewz", &net, err) < 0)
+        return -1;
     strv_take(ret, xasprintf("ip=%s/%d", net.ip, net.prefix));
     /* it takes an address only with both */
     strv_take(ret, xasprintf("gateway=%s", *net.gateway ? net.gateway : "0.0.0.0"));

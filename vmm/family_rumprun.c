@@ -30,25 +30,26 @@ static int take_arguments(const struct vmm_spec *spec, struct strbuf *out, struc
 }
 
 /* Its kernel takes no route over a gateway that no interface leads to. */
-static int near_gateway(const struct vmm_spec *spec, struct err *err)
-{
-    struct family_ipv4 net;
-
-    return family_ipv4_of(GUEST, spec, &net, err) < 0 ? -1 : family_gateway_near(GUEST, &net, err);
-}
-
 static int take_network(const struct vmm_spec *spec, struct strbuf *out, struct err *err)
 {
     const struct vmm_net *net = &spec->nets[0];
     bool v4 = net->ip && *net->ip, v6 = net->ip6 && *net->ip6;
-    const char *ip = v4 ? net->ip : net->ip6, *gateway = v4 ? net->gateway : net->gateway6;
-    int prefix = v4 ? net->prefix : net->prefix6;
+    const char *ip = net->ip6, *gateway = net->gateway6;
+    int prefix = net->prefix6;
+    struct family_ipv4 net4;
 
     if (!v4 && !v6)
         return 0;
-    if (family_address(v4 ? AF_INET : AF_INET6, ip, prefix, gateway, err) < 0 ||
-        (v4 && near_gateway(spec, err) < 0))
+    if (v4) {
+        if (family_ipv4_of(GUEST, spec, &net4, err) < 0 ||
+            family_gateway_near(GUEST, &net4, err) < 0)
+            return -1;
+        ip = net4.ip;
+        gateway = net4.gateway;
+        prefix = net4.prefix;
+    } else if (family_address(AF_INET6, ip, prefix, gateway, err) < 0) {
         return -1;
+    }
     strbuf_addf(out,
                 ",\"net\":{\"if\":\"ukvmif0\",\"cloner\":\"True\",\"type\":\"%s\","
                 "\"method\":\"static\",\"addr\":\"%s\",\"mask\":\"%d\"",

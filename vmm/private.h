@@ -154,6 +154,8 @@ struct family_ipv4 {
     int prefix;
     char mask[16];
     bool far_gateway;   /* not within the address's network, as some CNI plugins have it */
+    bool any_gateway;   /* as in vmm_net */
+    char near[16];      /* room for family_gateway_near() */
     const char *dns[2]; /* NULL: none */
 };
 /** family_ipv4_of() - for a guest that is told IPv4 addresses only; an empty `ip` when it has no
@@ -161,10 +163,10 @@ struct family_ipv4 {
 int family_ipv4_of(const char *guest, const struct vmm_spec *spec, struct family_ipv4 *ret,
                    struct err *err) MUST_CHECK;
 
-/** family_gateway_near() - refuses a gateway outside of the network, to which `guest` would find no
- * way. Errors: UNSUPPORTED. */
-int family_gateway_near(const char *guest, const struct family_ipv4 *net,
-                        struct err *err) MUST_CHECK;
+/** family_gateway_near() - for a guest that finds no way to a gateway outside of its network: where
+ * the link takes any, `net` becomes a network that has one. Errors: UNSUPPORTED where it does not.
+ */
+int family_gateway_near(const char *guest, struct family_ipv4 *net, struct err *err) MUST_CHECK;
 
 /* ---- family_end.c */
 

@@ -121,6 +121,7 @@ struct vmm_net {
     const char *mac;
     int mtu;
     const char *ip, *gateway; /* IPv4, "" none */
+    bool any_gateway;         /* the link finds the way for whatever network the guest is told */
     int prefix;
     const char *ip6, *gateway6;
     int prefix6;

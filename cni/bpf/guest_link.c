@@ -348,18 +348,24 @@ int from_lo(struct __sk_buff *skb)
     return bpf_redirect_neigh(tap, &hop, sizeof(hop), 0);
 }
 
-/* Some stacks take link-local addresses for neighbours and ask for them by ARP. */
-static __always_inline int answer_arp(struct __sk_buff *skb)
+/* Some stacks take link-local addresses for neighbours and ask for them by ARP. `all`: whoever is
+ * asked for is answered for, but not what speaks of the guest's own address (probes,
+ * announcements). */
+static __always_inline int answer_arp(struct __sk_buff *skb, int all)
 {
     struct arp4 arp;
+    __be32 asked;
 
     if (bpf_skb_load_bytes(skb, ETH_HLEN, &arp, sizeof(arp)) < 0)
         return -1;
-    if (arp.oper != bpf_htons(ARPOP_REQUEST) || arp.tpa != bpf_htonl(GUEST_LINK_PEER4))
+    asked = arp.tpa;
+    if (arp.oper != bpf_htons(ARPOP_REQUEST))
+        return -1;
+    if (asked != bpf_htonl(GUEST_LINK_PEER4) && (!all || asked == arp.spa || !arp.spa))
         return -1;
     arp.oper = bpf_htons(ARPOP_REPLY);
     arp.tpa = arp.spa;
-    arp.spa = bpf_htonl(GUEST_LINK_PEER4);
+    arp.spa = asked;
     __builtin_memcpy(arp.tha, arp.sha, ETH_ALEN);
     set_mac(arp.sha, GUEST_LINK_PEER_MAC);
     if (bpf_skb_store_bytes(skb, 0, arp.tha, ETH_ALEN, 0) < 0 ||
@@ -427,9 +433,49 @@ int from_guest(struct __sk_buff *skb)
     if (not_a_hosts(skb))
         return TC_ACT_SHOT;
     if (skb->protocol == bpf_htons(ETH_P_ARP))
-        act = answer_arp(skb);
+        act = answer_arp(skb, 0);
     else
         act = answer_client(skb);
+    return act >= 0 ? act : bpf_redirect(pod, 0);
+}
+
+/* To the gateway, whose hardware address the pod's stack finds out or knows. */
+static __always_inline int to_gateway(struct __sk_buff *skb, __u32 pod)
+{
+    struct bpf_redir_neigh hop;
+    __u8 to[ETH_ALEN], peer[ETH_ALEN];
+    __u64 gateway;
+
+    set_mac(peer, GUEST_LINK_PEER_MAC);
+    if (skb->protocol != bpf_htons(ETH_P_IP) || bpf_skb_load_bytes(skb, 0, to, ETH_ALEN) < 0)
+        return -1;
+    for (int i = 0; i < ETH_ALEN; i++)
+        if (to[i] != peer[i])
+            return -1;
+    asm volatile("%0 = %1" : "=r"(gateway) : "i"(GUEST_LINK_FAR_MARK));
+    __builtin_memset(&hop, 0, sizeof(hop));
+    hop.nh_family = AF_INET;
+    hop.ipv4_nh = gateway;
+    return bpf_redirect_neigh(pod, &hop, sizeof(hop), 0);
+}
+
+/* from_guest where the gateway is not within the guest's network, or the network not on the link:
+ * few stacks and few networks' other ends agree on how to ask for one there. */
+SEC("tc/from_guest_far")
+int from_guest_far(struct __sk_buff *skb)
+{
+    __u32 pod = skb->tc_classid & 0xffff;
+    int act;
+
+    if (not_a_hosts(skb))
+        return TC_ACT_SHOT;
+    if (skb->protocol == bpf_htons(ETH_P_ARP)) {
+        act = answer_arp(skb, 1);
+    } else {
+        act = answer_client(skb);
+        if (act < 0)
+            act = to_gateway(skb, pod);
+    }
     return act >= 0 ? act : bpf_redirect(pod, 0);
 }
 

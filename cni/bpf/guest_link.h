@@ -20,4 +20,7 @@
 /* What ARP says of PEER4: 02:75:6e:69:63:01, as 32 and 16 bits. No frame is sent from it. */
 #define GUEST_LINK_PEER_MAC 0x02756e69, 0x6301
 
+/* In the place of a gateway's address (from_guest_far), as one instruction has it. */
+#define GUEST_LINK_FAR_MARK 0x46617247
+
 #endif

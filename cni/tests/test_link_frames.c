@@ -4,6 +4,7 @@
  * offload headers, extreme MTUs. Who answers at which port is test_link.c's.
  */
 #include "cni/tests/guest_pod.h"
+#include "cni/tests/real_guest.h"
 
 #include <netinet/ether.h>
 
@@ -117,45 +118,6 @@ static void test_arp_for_the_peer(void **state)
     close(link_.tap_fd);
 }
 
-/*
- * A guest with a real stack: a namespace of its own whose interface has the pod's MAC and
- * addresses, and a thread that carries frames between its tap and the guest's. Long streams prove
- * segmentation and checksums on every way.
- */
-struct pump {
-    int a, b;
-    atomic_bool stop;
-    pthread_t thread;
-};
-static void *pump_thread(void *arg)
-{
-    struct pump *p = arg;
-    static _Thread_local char frame[65536];
-
-    while (!p->stop) {
-        struct pollfd fds[2] = {{.fd = p->a, .events = POLLIN}, {.fd = p->b, .events = POLLIN}};
-        ssize_t n;
-
-        if (poll(fds, 2, 50) <= 0)
-            continue;
-        if (fds[0].revents && (n = read(p->a, frame, sizeof(frame))) > 0)
-            (void)!write(p->b, frame, (size_t)n);
-        if (fds[1].revents && (n = read(p->b, frame, sizeof(frame))) > 0)
-            (void)!write(p->a, frame, (size_t)n);
-    }
-    return NULL;
-}
-static int open_plain_tap(void *arg, struct err *err)
-{
-    struct ifreq req = {.ifr_name = "eth0", .ifr_flags = IFF_TAP | IFF_NO_PI};
-    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-
-    (void)arg;
-    if (fd < 0 || ioctl(fd, TUNSETIFF, &req) < 0)
-        return err_sys(err, "tap of the guest's stack");
-    return fd;
-}
-
 /* `total` bytes from a client to a server at ip:port, whoever they are. */
 static void stream(bool client_in_pod, const char *ip, int listener, size_t total)
 {
@@ -177,48 +139,64 @@ static void stream(bool client_in_pod, const char *ip, int listener, size_t tota
                   (double)total / 1e6 / ((double)(clock_mono() - start) / 1e9));
 }
 
-static void test_real_stack(void **state)
+/* As a guest of a Solo5 tender, and as one of QEMU, which leaves checksums and segments to others.
+ */
+static void real_stack(bool offload)
 {
-    autofree char *guest_ns = lab_path("guest");
-    autofree char *config = NULL;
-    int former = pod_fd, listener;
-    struct pump pump = {0};
+    int listener;
+    struct real_guest g;
     struct server node;
 
-    (void)state;
     if (!needs_bpf())
         skip();
-    assert_ok(guest_link_create(pod, "eth0", "tap0", &(struct guest_link_options){0}, &link_, err));
-    assert_ok(netns_create(guest_ns, err));
-    assert_ok(pod_fd = netns_open(guest_ns, err)); /* "inside" is the guest for a moment */
-    pump.a = link_.tap_fd;
-    assert_ok(pump.b = netns_run(pod_fd, open_plain_tap, NULL, err));
-    config = xasprintf("set -e; ip link set eth0 mtu 1400 address %s up; ip addr add " POD4
-                       "/24 dev eth0;"
-                       "ip addr add " POD6 "/64 dev eth0 nodad; ip route add default via " NODE4
-                       "; ip route add default via fd91::1",
-                       link_.mac);
-    pod_run(config);
-    listener = open_socket(true, SOCK_STREAM, "::", GUEST_PORT);
-    assert_int_equal(pthread_create(&pump.thread, NULL, pump_thread, &pump), 0);
+    real_guest_up(&g, &(struct guest_link_options){.vnet_hdr = offload},
+                  "ip addr add " POD4 "/24 dev eth0; ip addr add " POD6
+                  "/64 dev eth0 nodad; ip route add default via " NODE4
+                  "; ip route add default via fd91::1");
     server_start(&node, false, "::", 7000);
+    real_guest_enter(&g);
+    listener = open_socket(true, SOCK_STREAM, "::", GUEST_PORT);
     assert_answer(ask_tcp(true, NODE4, 7000), SIDECAR_REPLY); /* the guest outward */
     assert_answer(ask_tcp(true, "fd91::1", 7000), SIDECAR_REPLY);
-    pod_fd = close_fd(pod_fd);
-    pod_fd = former;
+    assert_answer(ask_udp(true, NODE4, 7000), SIDECAR_REPLY);
+    real_guest_leave(&g);
     assert_answer(ask_tcp(true, NODE4, 7000), SIDECAR_REPLY); /* and a container */
     for (int in_pod_ = 0; in_pod_ < 2; in_pod_++) {
         stream(in_pod_, POD4, listener, 16 << 20);
         stream(in_pod_, POD6, listener, 16 << 20);
     }
     server_stop(&node);
-    pump.stop = true;
-    pthread_join(pump.thread, NULL);
-    close(pump.b);
     close(listener);
-    assert_ok(netns_remove(guest_ns, err));
-    assert_ok(guest_link_remove(pod, "eth0", "tap0", err));
-    close(link_.tap_fd);
+    real_guest_down(&g);
+}
+static void test_real_stack(void **state)
+{
+    (void)state;
+    real_stack(false);
+}
+
+/* Both of a guest's ways to a container of its pod: what has no checksum yet is taken. */
+static void test_offload(void **state)
+{
+    static const char *const peers[] = {"169.254.77.1", "fd75:6e69:6372:6900::1"};
+    struct real_guest g;
+    struct server side;
+
+    (void)state;
+    real_stack(true);
+    real_guest_up(&g, &(struct guest_link_options){.vnet_hdr = true},
+                  "ip addr add " POD4 "/24 dev eth0; ip addr add " POD6
+                  "/64 dev eth0 nodad; ip route add default via " NODE4
+                  "; ip route add default via fd91::1");
+    server_start(&side, true, "::", SIDECAR_PORT);
+    real_guest_enter(&g);
+    for (size_t i = 0; i < ARRAY_SIZE(peers); i++) {
+        assert_answer(ask_tcp(true, peers[i], SIDECAR_PORT), SIDECAR_REPLY);
+        assert_answer(ask_udp(true, peers[i], SIDECAR_PORT), SIDECAR_REPLY);
+    }
+    real_guest_leave(&g);
+    server_stop(&side);
+    real_guest_down(&g);
 }
 
 static void test_vnet_hdr(void **state)
@@ -262,6 +240,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bulk, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_arp_for_the_peer, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_real_stack, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_offload, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_vnet_hdr, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_extreme_mtu, pod_setup, pod_teardown),
     };

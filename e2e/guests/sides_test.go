@@ -202,3 +202,51 @@ func TestWithoutBPF(t *testing.T) {
 	p.Stop(t)
 	p.Remove(t)
 }
+
+// TestFarGateway: a plugin as the clouds' and Calico's are: the pod has one address and no network, its result names no
+// gateway, and the one that the namespace's routes name is known to the pod's own stack alone.
+func TestFarGateway(t *testing.T) {
+	h.NeedUnicrid(t)
+	dir := t.TempDir()
+	script := `#!/bin/sh
+host=far$(echo "$CNI_CONTAINERID" | cut -c1-8)
+case $CNI_COMMAND in
+ADD)
+	exec 3>&1 >&2
+	set -e
+	ip link add $host type veth peer name fartmp
+	ip link set fartmp netns "$CNI_NETNS"
+	ip link set $host address 02:00:00:00:00:01 up
+	nsenter --net="$CNI_NETNS" sh -c "set -e; ip link set fartmp name $CNI_IFNAME; ip link set $CNI_IFNAME up
+		ip addr add 10.77.0.5/32 dev $CNI_IFNAME; ip route add 169.254.1.1 dev $CNI_IFNAME scope link
+		ip route add default via 169.254.1.1; ip neigh add 169.254.1.1 dev $CNI_IFNAME lladdr 02:00:00:00:00:01 nud permanent"
+	ip route add 10.77.0.5 dev $host
+	echo "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"$CNI_IFNAME\",\"sandbox\":\"$CNI_NETNS\"}],\"ips\":[{\"address\":\"10.77.0.5/32\",\"interface\":0}]}" >&3 ;;
+DEL) ip link del $host 2>/dev/null; exit 0 ;;
+VERSION) echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}' ;;
+esac
+`
+	if err := os.WriteFile(filepath.Join(dir, "far"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	n := h.NewNode(t, h.NodeOptions{CNIBin: []string{dir}, Conflist: `{"cniVersion":"1.0.0","name":"far","plugins":[{"type":"far"}]}`})
+	if out, err := n.NS.Output("ip", "addr", "add", "10.78.0.1/32", "dev", "lo"); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	n.Pull(t, h.BusyboxRef)
+	n.Pull(t, h.GuestRef("http.spt"))
+	nodeServer(t, n)
+	p := n.RunPod(t, "far")
+	g := p.Run(t, "guest", h.GuestRef("http.spt"), nil, args())
+	g.WaitLog(t, "http: gateway 169.254.1.1", 10*time.Second)
+	side(t, p, "proxy", 8081)
+	for port, want := range map[string]string{"8080": "unicri http guest", "8081": "hello from proxy"} {
+		if got, err := n.Get("http://10.77.0.5:"+port+"/index.html", 10*time.Second); err != nil || !strings.Contains(got, want) {
+			t.Errorf("port %s: %q %v", port, got, err)
+		}
+	}
+	told(t, n, g, "10.77.0.5", "/get/10.78.0.1/7000/2003", "port 7000 from port 2003 says: hello from the node")
+	told(t, n, g, "10.77.0.5", "/get/"+peer4+"/8081/2004", "port 8081 from port 2004 says: hello from proxy")
+	p.Stop(t)
+	p.Remove(t)
+}

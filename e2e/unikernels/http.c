@@ -119,20 +119,21 @@ static bool parse_address(const char *s, bool v4, struct addr *ret)
     return *s == '\0' || *s == ' ';
 }
 
+static struct addr gateway4, gateway6;
+
 static bool parse_word(const char *arg)
 {
     const char *v;
-    struct addr gateway;
     long port;
 
     if ((v = word(arg, "--ipv4=")) != NULL)
         return parse_address(v, true, &stack.ip4);
     if ((v = word(arg, "--ipv4-gateway=")) != NULL)
-        return parse_address(v, true, &gateway);
+        return parse_address(v, true, &gateway4);
     if ((v = word(arg, "--ipv6=")) != NULL)
         return parse_address(v, false, &stack.ip6);
     if ((v = word(arg, "--ipv6-gateway=")) != NULL)
-        return parse_address(v, false, &gateway);
+        return parse_address(v, false, &gateway6);
     if ((v = word(arg, "--port=")) != NULL) {
         port = parse_unsigned(&v, 65535);
         stack.port = (uint16_t)port;
@@ -187,6 +188,7 @@ int guest_main(const char *cmdline)
     stack.mtu = e->u.net.mtu;
     say("http: listening on %s port %u", addr_text(&stack.ip4, name), stack.port);
     say("http: and on %s", addr_text(&stack.ip6, name));
+    say("http: gateway %s", addr_text(&gateway4, name));
     for (;;)
         serve();
 }

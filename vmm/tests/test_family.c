@@ -197,23 +197,88 @@ static void osv(void **state)
                "control characters");
 }
 
-/* Calico's: a network of one address, and a gateway outside of it. */
+/* Calico's: a network of one address, and a gateway outside of it. Where the link takes any, guests
+ * that want their gateway near are told of a network with one; else only those run that can do. */
 static void far_gateway(void **state)
 {
-    static const struct vmm_net far = {.ip = "10.1.2.3", .prefix = 32, .gateway = "169.254.1.1"};
-    struct guest linux = {.family = (char[]){"linux"}, .kernel = KERNEL_BZIMAGE};
-    struct guest osv_guest = {.family = (char[]){"osv"}, .kernel = KERNEL_PVH};
-    struct vmm_spec spec = {
-        .guest = &linux, .args = S("/init"), .nets = &far, .n_nets = 1, .initrd_fd = -1};
-    autostrv char **words = NULL, **none = NULL;
+    static const struct {
+        const char *family, *far, *near; /* a word, or what the refusal says */
+        bool refused;
+    } cases[] = {
+        {"linux", "ip=10.1.2.3::169.254.1.1:255.255.255.255::eth0:off",
+         "ip=10.1.2.3::10.1.2.2:255.0.0.0::eth0:off", false},
+        {"osv", "OSv finds no way", "--defaultgw=10.1.2.2", true},
+        {"hermit", "Hermit finds no way", "-ip 10.1.2.3 -mask 255.0.0.0", true},
+        {"mewz", "Mewz finds no way", "ip=10.1.2.3/8", true},
+        {"rumprun", "Rumprun finds no way",
+         "{\"cmdline\":\"\",\"net\":{\"if\":\"ukvmif0\",\"cloner\":\"True\",\"type\":\"inet\","
+         "\"method\":\"static\",\"addr\":\"10.1.2.3\",\"mask\":\"8\",\"gw\":\"10.1.2.2\"}}",
+         true},
+        {"unikraft", "netdev.ip=10.1.2.3/32:169.254.1.1", "netdev.ip=10.1.2.3/32:169.254.1.1",
+         false},
+        {"mirage", "--ipv4-gateway=169.254.1.1", "--ipv4-gateway=169.254.1.1", false},
+        {"nanos", "en1.gateway=169.254.1.1", "en1.gateway=169.254.1.1", false},
+    };
+    struct vmm_net far = {.ip = "10.1.2.3", .prefix = 32, .gateway = "169.254.1.1"};
+    char *const program[] = {(char[]){"/p"}, NULL};
+    char none[] = "";
 
     (void)state;
-    assert_ok(family_arguments(&spec, &words, &err), err);
-    assert_string_equal(words[2], "ip=10.1.2.3::169.254.1.1:255.255.255.255::eth0:off");
-    assert_string_equal(words[3], "URUNC_DEFROUTE=1");
-    spec.guest = &osv_guest;
-    assert_err(family_arguments(&spec, &none, &err), err, ERR_UNSUPPORTED,
-               "gateway '169.254.1.1': is not within 10.1.2.3/32");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct guest g = {.family = xstrdup(cases[i].family), .n_devices = 1};
+        struct vmm_spec spec = {.guest = &g, .nets = &far, .n_nets = 1, .initrd_fd = -1};
+        autostrv char **words = NULL, **near = NULL;
+
+        g.devices[0].type = GUEST_NET;
+        g.version = none;
+        g.cmdline = none;
+        g.kernel = KERNEL_ELF64;
+        if (str_eq(g.family, "osv"))
+            spec.args = program;
+        far.any_gateway = false;
+        if (cases[i].refused) {
+            assert_err(family_arguments(&spec, &words, &err), err, ERR_UNSUPPORTED, cases[i].far);
+        } else {
+            assert_ok(family_arguments(&spec, &words, &err), err);
+            assert_true(strv_contains(words, cases[i].far));
+            assert_int_equal(strv_contains(words, "URUNC_DEFROUTE=1"), i == 0);
+        }
+        far.any_gateway = true;
+        assert_ok(family_arguments(&spec, &near, &err), err);
+        assert_true(strv_contains(near, cases[i].near));
+        assert_false(strv_contains(near, "URUNC_DEFROUTE=1"));
+        free(g.family);
+    }
+}
+
+/* The guest's own address is neither the first nor the last of the network that is made up, and the
+ * gateway is neither of these nor its own. */
+static void made_up_network(void **state)
+{
+    static const struct {
+        const char *ip, *gateway;
+        int prefix;
+    } cases[] = {
+        {"10.1.2.3", "10.1.2.2", 8},
+        {"10.0.0.1", "10.0.0.3", 8},
+        {"10.255.255.254", "10.255.255.252", 8},
+        {"10.0.0.0", "10.0.0.1", 6},
+        {"11.255.255.255", "11.255.255.254", 5},
+        {"192.168.0.0", "192.168.0.1", 8},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct vmm_net far = {
+            .ip = cases[i].ip, .prefix = 32, .gateway = "169.254.1.1", .any_gateway = true};
+        struct vmm_spec spec = {.nets = &far, .n_nets = 1};
+        struct family_ipv4 told;
+
+        assert_ok(family_ipv4_of("it", &spec, &told, &err), err);
+        assert_ok(family_gateway_near("it", &told, &err), err);
+        assert_string_equal(told.gateway, cases[i].gateway);
+        assert_int_equal(told.prefix, cases[i].prefix);
+    }
 }
 
 static void far_gateway_of_rumprun(void **state)
@@ -403,6 +468,7 @@ int main(void)
         cmocka_unit_test(hermit),
         cmocka_unit_test(osv),
         cmocka_unit_test(far_gateway),
+        cmocka_unit_test(made_up_network),
         cmocka_unit_test(plain),
         cmocka_unit_test(nanos),
         cmocka_unit_test(kernels_of_families),
