@@ -229,7 +229,7 @@ static inline struct image_info put_image(struct fixture *f, const char *repo, c
 static inline struct image *pull(struct fixture *f, const char *name, struct err *err)
 {
     *err = ERR_INIT;
-    return imagestore_pull(f->store, name, NULL, deadline_in(60 * NSEC_PER_SEC), NULL, NULL, err);
+    return imagestore_pull(f->store, name, NULL, deadline_in(300 * NSEC_PER_SEC), NULL, NULL, err);
 }
 
 /* Entries of ROOT/layers but "empty": layers and rubbish. */

@@ -14,7 +14,7 @@
 #include "imagestore/mkdisk/room.h"
 
 #define ENTRY(...) (&(struct tar_entry){__VA_ARGS__})
-#define SOON       deadline_in(60 * NSEC_PER_SEC)
+#define SOON       deadline_in(300 * NSEC_PER_SEC)
 
 static struct image *must_pull(struct fixture *f, const char *name)
 {
