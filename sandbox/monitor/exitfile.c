@@ -53,6 +53,7 @@ int exitfile_reserve(const struct monitor *m, struct fault *f)
 static void describe(const struct monitor *m, struct text *t)
 {
     int status = m->wait_status, signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    bool words = m->spec.mode == MODE_VMM && status != 0 && m->last_words_len > 0;
 
     text_str(t, "code ");
     text_num(t, signal ? 128 + signal : WEXITSTATUS(status));
@@ -60,11 +61,14 @@ static void describe(const struct monitor *m, struct text *t)
     text_num(t, signal);
     text_str(t, "\nfinished ");
     text_num(t, m->finished.tv_sec * INT64_C(1000000000) + m->finished.tv_nsec);
-    text_str(t, m->oom ? "\noom 1\nmessage " : "\noom 0\nmessage ");
-    if (m->spec.mode == MODE_VMM && status != 0)
+    text_str(t, m->oom ? "\noom 1\n" : "\noom 0\n");
+    text_str(t, m->helper_failed ? "helper 1\nmessage " : "message ");
+    if (m->helper_failed)
+        helper_tell(m, t);
+    else if (words)
         text_add(t, m->last_words, m->last_words_len);
     if (m->log.dropped_bytes > 0) {
-        text_str(t, m->last_words_len > 0 && m->spec.mode == MODE_VMM && status != 0 ? "; " : "");
+        text_str(t, words || m->helper_failed ? "; " : "");
         text_num(t, (int64_t)m->log.dropped_bytes);
         text_str(t, " bytes of log lost: ");
         text_str(t, strerrordesc_np(m->log.dropped_code) ?: "unknown error");

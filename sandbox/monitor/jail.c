@@ -6,6 +6,8 @@
  * way to get any, no_new_privs, Landlock rules, the outer seccomp filter, and the program by
  * descriptor.
  *
+ * A file server keeps a few capabilities in its user namespace (userns.c).
+ *
  * Every step that fails ends the start: a jail with a missing wall is not used. What depends on the
  * host are oom_score_adj, which an unprivileged one refuses, the user namespace and Landlock.
  */
@@ -56,11 +58,26 @@ static void set_oom_score(const struct monitor *m)
     (void)write_small(AT_FDCWD, "/proc/self/oom_score_adj", number);
 }
 
+/* As high as the host lets it be, and so many descriptors its program can have. */
+static int server_place(const struct monitor *m)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+        start_child_failed(m, "look at limits");
+    r.rlim_cur = r.rlim_max;
+    if (r.rlim_cur > SERVER_NOFILE + 1)
+        r.rlim_cur = SERVER_NOFILE + 1;
+    if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){r.rlim_cur, r.rlim_max}) < 0)
+        start_child_failed(m, "raise the limit of descriptors");
+    return (int)r.rlim_cur - 1;
+}
+
 /* First everything is copied above all targets and marked close-on-exec, then put into place:
  * targets may hide sources. */
-static void place_descriptors(const struct monitor *m)
+static int place_descriptors(const struct monitor *m)
 {
-    int copies[SPEC_FDS_MAX], program;
+    int copies[SPEC_FDS_MAX], program, place = JAIL_PROGRAM_FD;
 
     program = fcntl(m->spec.program_fd, F_DUPFD_CLOEXEC, JAIL_HIGH_FD);
     if (program < 0)
@@ -72,11 +89,14 @@ static void place_descriptors(const struct monitor *m)
     }
     if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         start_child_failed(m, "mark descriptors close-on-exec");
-    if (dup3(program, JAIL_PROGRAM_FD, O_CLOEXEC) < 0)
+    if (m->spec.file_server)
+        place = server_place(m);
+    if (dup3(program, place, O_CLOEXEC) < 0)
         start_child_failed(m, "place the program's descriptor");
     for (size_t i = 0; i < m->spec.n_fds; i++)
         if (dup2(copies[i], m->spec.fds[i].to) < 0)
             start_child_failed(m, "place a descriptor");
+    return place;
 }
 
 static void limit(const struct monitor *m, __rlimit_resource_t resource, uint64_t value)
@@ -87,32 +107,18 @@ static void limit(const struct monitor *m, __rlimit_resource_t resource, uint64_
         start_child_failed(m, "set limits");
 }
 
-static void set_limits(const struct monitor *m)
+static void set_limits(const struct monitor *m, int program_fd)
 {
     uint64_t nofile = m->spec.nofile >= 0 ? (uint64_t)m->spec.nofile : NOFILE_DEFAULT;
+    uint64_t most = program_fd == JAIL_PROGRAM_FD ? JAIL_NOFILE_MAX : (uint64_t)program_fd;
 
     umask(077);
     limit(m, RLIMIT_CORE, 0);
-    limit(m, RLIMIT_NOFILE, nofile < JAIL_NOFILE_MAX ? nofile : JAIL_NOFILE_MAX);
+    limit(m, RLIMIT_NOFILE, nofile < most ? nofile : most);
     if (m->spec.fsize >= 0)
         limit(m, RLIMIT_FSIZE, (uint64_t)m->spec.fsize);
     limit(m, RLIMIT_MSGQUEUE, 0);
     limit(m, RLIMIT_MEMLOCK, 0);
-}
-
-/* Before the root is left: the directory in /proc in which a user namespace gets its ids. */
-static int open_self(const struct monitor *m)
-{
-    int low, high;
-
-    if (!m->spec.new_user_ns)
-        return -1;
-    low = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    high = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, JAIL_HIGH_FD);
-    if (high < 0)
-        start_child_failed(m, "open '/proc/self'");
-    close(low);
-    return high;
 }
 
 /* A user of its own already, but with the capabilities that are needed once more. */
@@ -129,38 +135,6 @@ static void change_user(const struct monitor *m)
     if (setgroups(m->spec.n_groups, groups) < 0 || setresgid(gid, gid, gid) < 0 ||
         setresuid(uid, uid, uid) < 0)
         start_child_failed(m, "change user and groups");
-}
-
-static void write_map(const struct monitor *m, int self, const char *name, int64_t id)
-{
-    char line[64];
-    struct text t = TEXT(line);
-
-    text_num(&t, id);
-    text_str(&t, " ");
-    text_num(&t, id);
-    text_str(&t, " 1");
-    if (write_small(self, name, line) < 0)
-        start_child_failed_at(m, "map of the user namespace", name);
-}
-
-/*
- * A user namespace in which nobody is but the VMM's uid and gid, under their own numbers. All other
- * namespaces were made before and belong to the host's: were the VMM to come by capabilities, they
- * would be good for nothing. Made by its own uid, so that it may map that itself, without a round
- * trip to the monitor. A host that has no room for one goes without: `unicri check` says so.
- */
-static void enter_user_namespace(const struct monitor *m, int self)
-{
-    if (self < 0 || unshare(CLONE_NEWUSER) < 0)
-        return;
-    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0) /* else its files in /proc were root's */
-        start_child_failed(m, "own its files in /proc");
-    if (write_small(self, "setgroups", "deny") < 0)
-        start_child_failed(m, "forbid setgroups");
-    write_map(m, self, "gid_map", m->spec.gid);
-    write_map(m, self, "uid_map", m->spec.uid);
-    close(self);
 }
 
 static void drop_privileges(const struct monitor *m)
@@ -180,6 +154,10 @@ static void drop_privileges(const struct monitor *m)
         start_child_failed(m, "lock securebits");
     if (syscall(SYS_capset, &head, none) < 0)
         start_child_failed(m, "drop capabilities");
+}
+
+static void close_ways(const struct monitor *m)
+{
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) /* until exec; from there the program's own care */
         start_child_failed(m, "forbid dumps");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -188,7 +166,7 @@ static void drop_privileges(const struct monitor *m)
 
 _Noreturn void jail_enter(const struct monitor *m, const struct jail_fds *fds)
 {
-    int rules, self;
+    int rules, self, program;
 
     enter_cgroups(m, fds);
     if (setsid() < 0)
@@ -197,18 +175,22 @@ _Noreturn void jail_enter(const struct monitor *m, const struct jail_fds *fds)
         start_child_failed(m, "set up standard streams");
     enter_namespaces(m);
     set_oom_score(m);
-    self = open_self(m);
+    self = userns_open(m);
     root_enter(m, fds);
     rules = landlock_open(m);
-    place_descriptors(m);
-    set_limits(m);
+    program = place_descriptors(m);
+    set_limits(m, program);
     change_user(m);
-    enter_user_namespace(m, self);
-    drop_privileges(m);
+    userns_enter(m, self);
+    if (m->spec.file_server)
+        userns_serve(m);
+    else
+        drop_privileges(m);
+    close_ways(m);
     start_child_signals(m);
     landlock_enforce(m, rules);
-    if (jail_filter(&m->spec) < 0)
+    if (jail_filter(&m->spec, program) < 0)
         start_child_failed(m, "install the seccomp filter");
-    syscall(SYS_execveat, JAIL_PROGRAM_FD, "", m->spec.argv, m->spec.env, AT_EMPTY_PATH);
+    syscall(SYS_execveat, program, "", m->spec.argv, m->spec.env, AT_EMPTY_PATH);
     start_child_failed(m, "execute the VMM's program");
 }

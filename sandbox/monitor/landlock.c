@@ -5,6 +5,8 @@
  * TCP (ABI 4), no ioctl of a device opened by name but of those it was given (5), no abstract
  * socket and no signal that leaves the jail (6).
  *
+ * What is put into the tree of another entry is under the rule of that one; mounts see to the rest.
+ *
  * The rules are made in the finished root, by the paths in it; put in force when no_new_privs is
  * set. A kernel without Landlock is told by `unicri check`; one with it that refuses a rule ends
  * the start. Debian 12's headers know ABI 2: the rest is spelt out here.
@@ -127,8 +129,13 @@ int landlock_open(const struct monitor *m)
         start_child_failed(m, "Landlock rule for the VMM's program");
     if (m->spec.n_entries > 0)
         allow_path(m, low, &all, LANDLOCK_ACCESS_FS_READ_DIR, "/");
-    for (size_t i = 0; i < m->spec.n_entries; i++)
-        allow_path(m, low, &all, rights_of(m->spec.entries[i].kind), m->spec.entries[i].path);
+    for (size_t i = 0; i < m->spec.n_entries; i++) {
+        const struct root_entry *e = &m->spec.entries[i];
+
+        if (!e->base)
+            allow_path(m, low, &all, root_is_base(&m->spec, e) ? FS_WRITE : rights_of(e->kind),
+                       e->path);
+    }
     high = fcntl(low, F_DUPFD_CLOEXEC, JAIL_HIGH_FD); /* out of the way of the VMM's */
     if (high < 0)
         start_child_failed(m, "copy the descriptor of Landlock rules");

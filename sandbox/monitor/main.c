@@ -97,7 +97,7 @@ static void start_done(struct monitor *m)
         close(null);
     }
     m->phase = PHASE_RUNNING;
-    m->spec.argv = m->spec.env = NULL;
+    m->spec.argv = m->spec.env = m->helper.argv = m->helper.env = NULL;
     m->spec.n_cgroups = m->spec.n_cgroup_kill = 0;
     m->spec.log_dir = m->spec.log = m->spec.program = NULL;
     setup_release();
@@ -218,6 +218,8 @@ static int patience(const struct monitor *m, int64_t drain_deadline_ms)
         due = m->start_deadline_ms;
     if (m->phase == PHASE_DRAINING)
         due = drain_deadline_ms;
+    else if (m->helper_deadline_ms > 0)
+        due = m->helper_deadline_ms;
     if (m->chunk_len > 0 && m->stall_deadline_ms < due)
         due = m->stall_deadline_ms;
     if (due == INT64_MAX)
@@ -284,7 +286,9 @@ static void loop(struct monitor *m)
         n = poll(p, SLOTS, patience(m, drain_deadline_ms));
         if (n < 0)
             continue; /* EINTR: revents are not set */
-        if (n == 0 && m->phase == PHASE_RUNNING && m->chunk_len == 0) {
+        helper_check(m);
+        if (n == 0 && m->phase == PHASE_RUNNING && m->chunk_len == 0 &&
+            m->helper_deadline_ms == 0) {
             stdio_release(m);
             nap(p, SLOTS); /* until something happens */
         }
@@ -323,6 +327,7 @@ int main(void)
     loop(m);
     for (int i = 0; i < STREAMS; i++)
         log_end(&m->log, &m->streams[i]);
+    helper_end(m);
     if (exitfile_write(m) < 0)
         _exit(2);
     control_close(m);

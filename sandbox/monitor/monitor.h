@@ -47,6 +47,11 @@
  *                          the jail (vmm)
  *   interface_sockets=1    with entries of a root, the seccomp filter also lets it make UDP and
  *                          rtnetlink sockets, with which it looks at the interfaces of netns
+ *   local_connect=1        with entries of a root, the filter also lets it connect sockets that are
+ *                          there
+ *   file_server=1          it is root of its user namespace, with the capabilities that a file
+ *                          server needs there; it may change its root and have more descriptors
+ *                          than a VMM. A host that has no room for the namespace cannot start it
  *   new_user_ns=1          a user namespace in which its uid and gid are the only ones, where the
  *                          host has room for one (vmm)
  *   ioctl=REQUEST          a number that the seccomp filter lets ioctl() be called with, the most
@@ -69,7 +74,14 @@
  *   root_symlink=PATH      a symbolic link; the next root_text is its target (r)
  *   root_proc=PATH         the processes of the VMM's PID namespace, with new_pid_ns only (r)
  *   root_text=TEXT         of the file or link before it (r)
- *   root_bytes=N           how much may be written below all root_dir together
+ *   root_base=PATH         the next root_ro or root_rw is put into the tree of the earlier entry
+ * PATH: its path is looked up as if that were the root, what is missing on the way is made by the
+ * VMM's uid (r) root_bytes=N           how much may be written below all root_dir together
+ *
+ *   helper=1               ends the fields above. What follows are the same fields (id, mode=vmm,
+ * arg, env, program_fd, fd, cgroup, the jail and its root) of a second process that the workload
+ * cannot do without, such as a file server. It is started first, has no standard streams but its
+ * own last words, and neither outlives the other.
  *
  * Placeholders in an arg, replaced by the monitor with a path in the run directory:
  *   @console@   the socket on which the runtime hands over the terminal (--console-socket)
@@ -83,8 +95,9 @@
  *
  * Exit file RUN/exits/ID, written to a temporary name, renamed, and only then announced by the
  * monitor's end:
- *   "code N\nsignal N\nfinished NANOSECONDS_SINCE_1970\noom 0|1\nmessage TEXT\n"
+ *   "code N\nsignal N\nfinished NANOSECONDS_SINCE_1970\noom 0|1\n[helper 1\n]message TEXT\n"
  * signal is 0 when it exited; `oom 1`: the kernel killed in cgroup_memory while the workload ran;
+ * `helper 1`: the workload was killed, or failed, because its helper had ended; how, says TEXT.
  * TEXT: of a VMM that failed the last line of its stderr; whether and why log records were lost.
  * All output is in the log by then. The temporary name begins with a dot and exists, with its room
  * reserved, from the start on.

@@ -29,11 +29,14 @@ bool reap(struct monitor *m, int *ret_status)
         return true;
     }
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == m->helper_pid)
+            helper_ended(m, status);
         if (pid != m->pid)
             continue;
         clock_gettime(CLOCK_REALTIME, &m->finished);
         m->wait_status = status;
         m->oom = oom_kills(m) > m->oom_before;
+        m->helper_failed = m->helper_failed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
         m->phase = PHASE_DRAINING;
     }
     return false;
@@ -90,6 +93,8 @@ void reap_kill_all(struct monitor *m)
     const struct timespec pause = {.tv_nsec = 2000000};
     int64_t end = now_ms() + KILL_MS;
 
+    if (m->helper_pid > 0)
+        kill(m->helper_pid, SIGKILL);
     if (m->starter > 0) {
         kill(-m->starter, SIGKILL);
         kill(m->starter, SIGKILL);

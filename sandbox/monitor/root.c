@@ -7,7 +7,8 @@
  * already (nosuid, nodev, read-only, private). The child pivots into the empty tmpfs first and
  * makes the entries then: no path of a bound directory, whoever wrote its symbolic links, can lead
  * out any more. At last the root is made read-only; directories that the VMM may write to are
- * mounts of the same tmpfs, so that one bound holds for all of them.
+ * mounts of the same tmpfs, so that one bound holds for all of them. What is put into the tree of
+ * another entry is graft.c's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -52,8 +53,18 @@ static uint64_t attributes_of(enum root_kind kind)
     return 0;
 }
 
-static int copy_mount(const struct root_entry *e, struct fault *f)
+/* Until the points below it are there it must be writable: see seal(). */
+bool root_is_base(const struct spec *spec, const struct root_entry *e)
 {
+    for (size_t i = 0; i < spec->n_entries; i++)
+        if (spec->entries[i].base == e->path)
+            return true;
+    return false;
+}
+
+static int copy_mount(const struct spec *spec, const struct root_entry *e, struct fault *f)
+{
+    enum root_kind kind = e->kind == ROOT_RO && root_is_base(spec, e) ? ROOT_RW : e->kind;
     unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE;
     struct stat st;
     int tree;
@@ -61,12 +72,13 @@ static int copy_mount(const struct root_entry *e, struct fault *f)
     if (fstat(e->fd, &st) < 0)
         return fault(f, errno, "entry of the jail", e->path);
     if (e->kind == ROOT_DEVICE ? !S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)
-                               : !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+                               : !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) &&
+                                     !(S_ISSOCK(st.st_mode) && spec->connects))
         return fault(f, EINVAL, "type of what is bound into the jail", e->path);
     tree = (int)syscall(SYS_open_tree, e->fd, "", flags);
     if (tree < 0)
         return fault(f, errno, "copy the mount for entry of the jail", e->path);
-    if (set_attributes(tree, attributes_of(e->kind), AT_RECURSIVE) < 0) {
+    if (set_attributes(tree, attributes_of(kind), AT_RECURSIVE) < 0) {
         fault(f, errno, "restrict the mount for entry of the jail", e->path);
         close(tree);
         return -1;
@@ -74,11 +86,11 @@ static int copy_mount(const struct root_entry *e, struct fault *f)
     return tree;
 }
 
-int root_open(const struct monitor *m, struct jail_fds *fds, struct fault *f)
+int root_open(const struct spec *spec, struct jail_fds *fds, struct fault *f)
 {
-    for (size_t i = 0; i < m->spec.n_entries; i++) {
-        const struct root_entry *e = &m->spec.entries[i];
-        int tree = e->fd >= 0 ? copy_mount(e, f) : -1;
+    for (size_t i = 0; i < spec->n_entries; i++) {
+        const struct root_entry *e = &spec->entries[i];
+        int tree = e->fd >= 0 ? copy_mount(spec, e, f) : -1;
 
         if (e->fd >= 0 && tree < 0)
             return -1;
@@ -231,6 +243,18 @@ static void make_proc(const struct monitor *m, const char *path)
     close(fs);
 }
 
+/* All points are made: what is read-only becomes it. */
+static void seal(const struct monitor *m, const struct jail_fds *fds)
+{
+    for (size_t i = 0; i < m->spec.n_entries; i++) {
+        const struct root_entry *e = &m->spec.entries[i];
+
+        if (e->kind == ROOT_RO && root_is_base(&m->spec, e) &&
+            set_attributes(fds->trees[i], MOUNT_ATTR_RDONLY, 0) < 0)
+            start_child_failed_at(m, "make read-only", e->path);
+    }
+}
+
 void root_enter(const struct monitor *m, const struct jail_fds *fds)
 {
     int root = empty_root(m);
@@ -241,12 +265,16 @@ void root_enter(const struct monitor *m, const struct jail_fds *fds)
     for (size_t i = 0; i < m->spec.n_entries; i++) {
         const struct root_entry *e = &m->spec.entries[i];
 
-        make_parents(m, e->path);
+        if (!e->base)
+            make_parents(m, e->path);
         switch (e->kind) {
         case ROOT_RO:
         case ROOT_RW:
         case ROOT_DEVICE:
-            bind(m, e, fds->trees[i]);
+            if (e->base)
+                root_graft(m, e, fds->trees[i]);
+            else
+                bind(m, e, fds->trees[i]);
             break;
         case ROOT_DIR:
             make_writable(m, e->path);
@@ -263,6 +291,7 @@ void root_enter(const struct monitor *m, const struct jail_fds *fds)
             break;
         }
     }
+    seal(m, fds);
     if (set_attributes(root, MOUNT_ATTR_RDONLY, 0) < 0)
         start_child_failed(m, "make the root read-only");
 }

@@ -232,6 +232,11 @@ static const int allowed_files[] = {
 /* What VMMs try out at their start and can do without: no reason to kill one of these. */
 static const int refused_files[] = {SYS_io_uring_setup, SYS_io_setup, SYS_keyctl, SYS_userfaultfd};
 
+/* More for a file server, which is root of a user namespace: to be what its guest's users are, and
+ * to change its root below the one that it has. */
+static const int allowed_server[] = {SYS_chroot,   SYS_capset,   SYS_setresuid, SYS_setresgid,
+                                     SYS_setfsuid, SYS_setfsgid, SYS_syncfs};
+
 /* Nothing a VMM does by mistake. */
 static const int deadly[] = {
     SYS_mount,
@@ -293,8 +298,8 @@ static const int deadly[] = {
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define ROOM                                                                                       \
     (2 * (COUNT(allowed) + COUNT(allowed_files) + COUNT(refused_files) + COUNT(deadly) +           \
-          SPEC_IOCTLS_MAX) +                                                                       \
-     64)
+          COUNT(allowed_server) + SPEC_IOCTLS_MAX) +                                               \
+     96)
 
 struct program {
     struct sock_filter code[ROOM];
@@ -340,12 +345,12 @@ static void end_call(struct program *p, unsigned short at)
     p->code[at - 1].jf = (unsigned char)(p->n - at);
 }
 
-static void execveat_once(struct program *p)
+static void execveat_once(struct program *p, int program_fd)
 {
     unsigned short at = begin_call(p, SYS_execveat);
 
     load(p, argument(0, false));
-    add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, JAIL_PROGRAM_FD, 1, 0));
+    add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)program_fd, 1, 0));
     give(p, SECCOMP_RET_KILL_PROCESS);
     load(p, argument(4, false));
     when(p, AT_EMPTY_PATH, SECCOMP_RET_ALLOW);
@@ -438,13 +443,15 @@ static void kernel_only(struct program *p)
     when(p, SYS_sendmmsg, SECCOMP_RET_ERRNO | EPERM);
 }
 
-static void with_files(struct program *p, bool interfaces)
+static void with_files(struct program *p, const struct spec *spec)
 {
     for (size_t i = 0; i < COUNT(allowed_files); i++)
         when(p, (uint32_t)allowed_files[i], SECCOMP_RET_ALLOW);
     for (size_t i = 0; i < COUNT(refused_files); i++)
         when(p, (uint32_t)refused_files[i], SECCOMP_RET_ERRNO | EPERM);
-    local_sockets_only(p, interfaces);
+    local_sockets_only(p, spec->interface_sockets);
+    if (spec->connects)
+        when(p, SYS_connect, SECCOMP_RET_ALLOW);
 }
 
 /*
@@ -469,7 +476,24 @@ static void listed_ioctls(struct program *p, const uint32_t *list, size_t n)
     p->code[over - 1].k = (uint32_t)(p->n - over);
 }
 
-int jail_filter(const struct spec *spec)
+static void as_server(struct program *p)
+{
+    unsigned short at;
+
+    for (size_t i = 0; i < COUNT(allowed_server); i++)
+        when(p, (uint32_t)allowed_server[i], SECCOMP_RET_ALLOW);
+    /* It may want to leave its groups, which are why it may use a share at all. */
+    when(p, SYS_setgroups, SECCOMP_RET_ERRNO | 0);
+    /* Handles would lead to any file of a mount. */
+    when(p, SYS_name_to_handle_at, SECCOMP_RET_ERRNO | EOPNOTSUPP);
+    at = begin_call(p, SYS_unshare);
+    load(p, argument(0, false));
+    when(p, CLONE_FS, SECCOMP_RET_ALLOW); /* threads with a working directory each */
+    give(p, SECCOMP_RET_KILL_PROCESS);
+    end_call(p, at);
+}
+
+int jail_filter(const struct spec *spec, int program_fd)
 {
     static struct program p;
     bool files = spec->n_entries > 0;
@@ -489,8 +513,10 @@ int jail_filter(const struct spec *spec)
     for (size_t i = 0; i < COUNT(allowed); i++)
         when(&p, (uint32_t)allowed[i], SECCOMP_RET_ALLOW);
     if (files)
-        with_files(&p, spec->interface_sockets);
-    execveat_once(&p);
+        with_files(&p, spec);
+    if (spec->file_server)
+        as_server(&p);
+    execveat_once(&p, program_fd);
     threads_only(&p);
     personality_query(&p);
     for (size_t i = 0; i < COUNT(deadly); i++)

@@ -48,6 +48,25 @@ static int become_monitor(struct monitor *m, struct fault *f)
     return 0;
 }
 
+/* `n`: pointers for both specs, then the room of each. */
+static int parse_orders(struct monitor *m, size_t n, struct fault *f)
+{
+    char *text = orders.text, **pointers = orders.pointers;
+    struct spec_room *room = (struct spec_room *)(pointers + n);
+    size_t len = spec_helper(text, orders.text_len), skip = len + sizeof(SPEC_HELPER);
+
+    if (spec_parse(text, len, pointers, room, &m->spec, f) < 0)
+        return -1;
+    if (len == orders.text_len)
+        return 0;
+    if (m->spec.mode != MODE_VMM)
+        return fault(f, EINVAL, "spec: a helper beside no VMM", NULL);
+    if (spec_parse(text + skip, orders.text_len - skip, pointers + spec_count(text, len) + 2,
+                   room + 1, &m->helper, f) < 0)
+        return -1;
+    return m->helper.mode == MODE_VMM ? 0 : fault(f, EINVAL, "spec: mode of the helper", NULL);
+}
+
 static int read_orders(struct monitor *m, struct fault *f)
 {
     struct stat st;
@@ -62,15 +81,14 @@ static int read_orders(struct monitor *m, struct fault *f)
         mmap(NULL, orders.text_len, PROT_READ | PROT_WRITE, MAP_PRIVATE, MONITOR_SPEC_FD, 0);
     if (orders.text == MAP_FAILED)
         return fault(f, errno, "map spec", NULL);
-    n = spec_count(orders.text, orders.text_len) + 2;
-    orders.pointers_len = n * sizeof(char *) + sizeof(struct spec_room);
+    n = spec_count(orders.text, orders.text_len) + 4;
+    orders.pointers_len = n * sizeof(char *) + 2 * sizeof(struct spec_room);
     orders.pointers =
         mmap(NULL, orders.pointers_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (orders.pointers == MAP_FAILED)
         return fault(f, errno, "allocate for spec", NULL);
     close(MONITOR_SPEC_FD);
-    if (spec_parse(orders.text, orders.text_len, orders.pointers,
-                   (struct spec_room *)((char **)orders.pointers + n), &m->spec, f) < 0)
+    if (parse_orders(m, n, f) < 0)
         return -1;
     strncpy(kept_id, m->spec.id, sizeof(kept_id) - 1);
     m->spec.id = kept_id;
@@ -81,9 +99,16 @@ static int read_orders(struct monitor *m, struct fault *f)
     return 0;
 }
 
+static size_t named(const struct spec *spec)
+{
+    return spec->argv ? spec->n_fds + spec->n_entries + 2 : 0;
+}
+
 /* The i-th descriptor that the spec names; -1: not given. */
 static int named_fd(const struct spec *spec, size_t i)
 {
+    if (i >= named(spec))
+        return -1;
     if (i < spec->n_fds)
         return spec->fds[i].from;
     i -= spec->n_fds;
@@ -101,8 +126,10 @@ static void close_strangers(const struct monitor *m)
     for (;;) {
         unsigned lowest = ~0U;
 
-        for (size_t i = 0; i < m->spec.n_fds + m->spec.n_entries + 2; i++) {
-            unsigned fd = (unsigned)named_fd(&m->spec, i);
+        for (size_t i = 0; i < named(&m->spec) + named(&m->helper); i++) {
+            unsigned fd =
+                (unsigned)(i < named(&m->spec) ? named_fd(&m->spec, i)
+                                               : named_fd(&m->helper, i - named(&m->spec)));
 
             if (fd >= next && fd < lowest)
                 lowest = fd; /* -1 is ~0U: not given */
@@ -144,6 +171,7 @@ int setup(struct monitor *m, struct fault *f)
 {
     m->error_fd = m->child_error_fd = m->console_listener = m->listener = -1;
     m->in = m->child_in = m->child_out = m->child_err = -1;
+    m->helper_words = m->child_words = -1;
     m->fd[STREAM_OUT] = m->fd[STREAM_ERR] = m->log.fd = -1;
     for (size_t i = 0; i < MONITOR_CLIENTS_MAX; i++)
         m->clients[i].fd = -1;
@@ -153,7 +181,8 @@ int setup(struct monitor *m, struct fault *f)
     if (open_signals(m, f) < 0 || exitfile_reserve(m, f) < 0 ||
         log_open(&m->log, m->spec.log_dir, m->spec.log, m->spec.log_line_max, f) < 0)
         return -1;
-    if (control_open(m, f) < 0 || stdio_open(m, f) < 0 || open_error_pipe(m, f) < 0)
+    if (control_open(m, f) < 0 || stdio_open(m, f) < 0 || helper_open(m, f) < 0 ||
+        open_error_pipe(m, f) < 0)
         return -1;
     m->oom_before = oom_kills(m);
     m->start_deadline_ms = m->spec.timeout_ms > 0 ? now_ms() + m->spec.timeout_ms : 0;

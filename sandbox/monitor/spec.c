@@ -24,7 +24,8 @@ enum kind {
     KIND_IOCTL,
     KIND_ROOT_BIND,
     KIND_ROOT_MADE,
-    KIND_ROOT_TEXT
+    KIND_ROOT_TEXT,
+    KIND_ROOT_BASE
 };
 
 struct key {
@@ -63,6 +64,8 @@ static const struct key keys[] = {
     {"new_user_ns", KIND_BOOL, AT(new_user_ns), 0, 0, 0},
     {"ioctl", KIND_IOCTL, 0, 0, 0, 0},
     {"interface_sockets", KIND_BOOL, AT(interface_sockets), 0, 0, 0},
+    {"local_connect", KIND_BOOL, AT(connects), 0, 0, 0},
+    {"file_server", KIND_BOOL, AT(file_server), 0, 0, 0},
     {"netns", KIND_FD, AT(netns), 0, 0, 0},
     {"group", KIND_GROUP, 0, 0, 0, 0},
     {"root_ro", KIND_ROOT_BIND, 0, 0, ROOT_RO, 0},
@@ -73,6 +76,7 @@ static const struct key keys[] = {
     {"root_symlink", KIND_ROOT_MADE, 0, 0, ROOT_SYMLINK, 0},
     {"root_proc", KIND_ROOT_MADE, 0, 0, ROOT_PROC, 0},
     {"root_text", KIND_ROOT_TEXT, 0, 0, 0, 0},
+    {"root_base", KIND_ROOT_BASE, 0, 0, 0, 0},
     {"root_bytes", KIND_NUMBER, AT(root_bytes), 0, 0, SPEC_ROOT_MAX},
     {"kill_on_start_failure", KIND_BOOL, AT(kill_on_start_failure), 0, 0, 0},
     {"oom_score_adj", KIND_NUMBER, AT(oom_score_adj), 0, -1000, 1000},
@@ -86,6 +90,15 @@ size_t spec_count(const char *text, size_t len)
     for (size_t i = 0; i < len; i++)
         n += text[i] == '\0';
     return n;
+}
+
+size_t spec_helper(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i += strnlen(text + i, len - i) + 1)
+        if (len - i >= sizeof(SPEC_HELPER) &&
+            memcmp(text + i, SPEC_HELPER, sizeof(SPEC_HELPER)) == 0)
+            return i;
+    return len;
 }
 
 static bool is_id(const char *s)
@@ -142,9 +155,10 @@ static bool root_made(struct spec *spec, enum root_kind kind, int fd, const char
 {
     if (spec->n_entries == SPEC_ENTRIES_MAX || !is_clean(path))
         return false;
-    spec->entries[spec->n_entries++] =
-        (struct root_entry){.kind = kind, .fd = fd, .path = path, .text = ""};
-    return true;
+    spec->entries[spec->n_entries++] = (struct root_entry){
+        .kind = kind, .fd = fd, .path = path, .text = "", .base = spec->next_base};
+    spec->next_base = NULL;
+    return fd >= 0 || !spec->entries[spec->n_entries - 1].base;
 }
 
 /* FD:PATH */
@@ -170,6 +184,15 @@ static bool root_text(struct spec *spec, const char *value)
         return false;
     last->text = value;
     return true;
+}
+
+/* Of the bind that follows: an entry before it. */
+static bool root_base(struct spec *spec, const char *value)
+{
+    for (size_t i = 0; i < spec->n_entries; i++)
+        if (spec->entries[i].fd >= 0 && strcmp(spec->entries[i].path, value) == 0)
+            spec->next_base = spec->entries[i].path;
+    return spec->next_base != NULL;
 }
 
 static bool group(struct spec *spec, const char *value)
@@ -236,6 +259,8 @@ static bool store(struct spec *spec, const struct key *key, char *value)
         return root_made(spec, (enum root_kind)key->min, -1, value);
     case KIND_ROOT_TEXT:
         return root_text(spec, value);
+    case KIND_ROOT_BASE:
+        return root_base(spec, value);
     case KIND_ARG:
     case KIND_ENV:
         break;

@@ -16,7 +16,8 @@
 #define SPEC_CGROUPS_MAX  16
 #define SPEC_GROUPS_MAX   4
 #define SPEC_IOCTLS_MAX   256
-#define SPEC_ENTRIES_MAX  80 /* of a VMM's root */
+#define SPEC_ENTRIES_MAX  80         /* of a VMM's root */
+#define SPEC_HELPER       "helper=1" /* the field at which a second process begins */
 #define SPEC_ROOT_MAX     (INT64_C(1) << 30)
 #define SPEC_ID_MAX_BYTES 200
 #define SPEC_LINE_DEFAULT 16384
@@ -33,6 +34,7 @@ struct root_entry {
     int fd; /* of the first three; else -1 */
     const char *path;
     const char *text; /* of a file or link; "" none */
+    const char *base; /* an entry in whose tree `path` is looked up as if it were the root; NULL */
 };
 
 struct spec {
@@ -58,13 +60,15 @@ struct spec {
     int64_t uid, gid;          /* -1: not given */
     int64_t nofile, fsize;     /* -1: not given */
     bool new_pid_ns, new_user_ns, interface_sockets, kill_on_start_failure;
-    int netns; /* -1: a fresh one */
+    bool connects, file_server; /* see monitor.h: local_connect */
+    int netns;                  /* -1: a fresh one */
     int64_t groups[SPEC_GROUPS_MAX];
     size_t n_groups;
     uint32_t *ioctls;
     size_t n_ioctls;
     struct root_entry *entries; /* in the room given by the caller, as are the requests */
     size_t n_entries;
+    const char *next_base; /* while parsing */
     int64_t root_bytes;
     bool has_oom_score_adj;
     int64_t oom_score_adj;
@@ -79,6 +83,9 @@ struct spec_room {
 /** spec_count() - how many fields the text has; spec_parse() needs that many pointers and two more.
  */
 size_t spec_count(const char *text, size_t len);
+/** spec_helper() - where SPEC_HELPER stands in the text: what is in front of it is one spec, what
+ * is behind it another; `len` when there is none. */
+size_t spec_helper(const char *text, size_t len);
 /**
  * spec_parse() - parse `len` bytes.
  * @text: is changed (the '=' of a field stays, argument pointers point behind it).

@@ -18,8 +18,13 @@
 _Noreturn void start_child_failed(const struct monitor *m, const char *step)
 {
     struct start_error e = {.code = errno};
+    struct text t = TEXT(e.step);
 
-    strncpy(e.step, step, sizeof(e.step) - 1);
+    if (m->spec.file_server) {
+        text_str(&t, m->spec.argv[0]);
+        text_str(&t, ": ");
+    }
+    text_str(&t, step);
     (void)!write(m->child_error_fd, &e, sizeof(e));
     _exit(127);
 }
@@ -60,11 +65,11 @@ static bool is_cgroup2(const char *path)
  * "0" there moves the writer, which has one thread, without the lock that a write to cgroup.procs
  * takes: that one waits for the kernel's grace period.
  */
-static int open_cgroups(const struct monitor *m, struct jail_fds *fds, struct fault *f)
+static int open_cgroups(const struct spec *spec, struct jail_fds *fds, struct fault *f)
 {
     fds->birth = -1;
-    for (size_t i = 0; i < m->spec.n_cgroups; i++) {
-        const char *path = m->spec.cgroups[i];
+    for (size_t i = 0; i < spec->n_cgroups; i++) {
+        const char *path = spec->cgroups[i];
         char procs[PATH_MAX + 16];
         struct text t = TEXT(procs);
         int fd;
@@ -103,42 +108,55 @@ static void close_one(int fd)
 }
 
 /* The child has its own of all of them. */
-static void close_childs(const struct monitor *m, const struct jail_fds *fds)
+static void close_childs(const struct spec *spec, const struct jail_fds *fds)
 {
     for (size_t i = 0; i < fds->n_cgroups; i++)
         close(fds->cgroups[i]);
     for (size_t i = 0; i < fds->n_trees; i++)
         close_one(fds->trees[i]);
-    for (size_t i = 0; i < m->spec.n_entries; i++)
-        close_one(m->spec.entries[i].fd);
-    for (size_t i = 0; i < m->spec.n_fds; i++)
-        close(m->spec.fds[i].from);
+    for (size_t i = 0; i < spec->n_entries; i++)
+        close_one(spec->entries[i].fd);
+    for (size_t i = 0; i < spec->n_fds; i++)
+        close(spec->fds[i].from);
     close_one(fds->birth);
-    close(m->spec.program_fd);
-    close_one(m->spec.netns);
+    close(spec->program_fd);
+    close_one(spec->netns);
 }
 
-int start_vmm(struct monitor *m, struct fault *f)
+/* The workload's child, or the helper's. */
+static int start(struct monitor *m, struct spec *spec, pid_t *ret, struct fault *f)
 {
     uint64_t flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
     struct jail_fds fds;
 
     fds.n_cgroups = fds.n_trees = 0;
-    if (m->spec.new_pid_ns)
+    if (spec->new_pid_ns)
         flags |= CLONE_NEWPID;
-    if (m->spec.netns < 0)
+    if (spec->netns < 0)
         flags |= CLONE_NEWNET;
-    if (open_cgroups(m, &fds, f) < 0 || root_open(m, &fds, f) < 0)
+    if (open_cgroups(spec, &fds, f) < 0 || root_open(spec, &fds, f) < 0)
         return -1;
-    m->starter = clone_into(flags, fds.birth);
-    if (m->starter == 0)
+    *ret = clone_into(flags, fds.birth);
+    if (*ret == 0) {
+        if (spec == &m->helper)
+            helper_become(m);
         jail_enter(m, &fds);
-    if (m->starter < 0) {
-        m->starter = 0;
-        return fault(f, errno, "clone for", m->spec.argv[0]);
     }
-    close_childs(m, &fds);
-    m->spec.n_entries = 0;
+    if (*ret < 0) {
+        *ret = 0;
+        return fault(f, errno, "clone for", spec->argv[0]);
+    }
+    close_childs(spec, &fds);
+    spec->n_entries = 0;
+    return 0;
+}
+
+int start_vmm(struct monitor *m, struct fault *f)
+{
+    if (m->helper.argv && start(m, &m->helper, &m->helper_pid, f) < 0)
+        return -1;
+    if (start(m, &m->spec, &m->starter, f) < 0)
+        return -1;
     m->pid = m->starter;
     return 0;
 }

@@ -55,6 +55,7 @@ struct monitor {
     int signal_fd;
 
     /* starting */
+    struct spec helper; /* argv NULL: none */
     pid_t starter;      /* the runtime, or the VMM itself; 0 when reaped */
     int error_fd;       /* read end of the pipe of struct start_error; -1 once seen */
     int child_error_fd; /* its write end, for the child */
@@ -68,6 +69,13 @@ struct monitor {
     struct timespec finished;
     bool oom;
     int64_t oom_before;
+
+    /* the helper */
+    pid_t helper_pid;              /* 0: none, or reaped */
+    int helper_words, child_words; /* a pipe of its last words: our end, its own */
+    int helper_status;
+    int64_t helper_deadline_ms; /* for the workload to follow its helper; 0 none */
+    bool helper_failed;         /* the workload is killed for it */
 
     /* stdio: our ends, and until exec those of the child */
     int fd[STREAMS]; /* -1: ended */
@@ -161,9 +169,15 @@ struct jail_fds {
 _Noreturn void jail_enter(const struct monitor *m, const struct jail_fds *fds);
 /** root_open() - in the parent: a private copy of each mount that the root shall hold, already as
  * it is to be. A child in a mount namespace of its own could not copy them any more. */
-int root_open(const struct monitor *m, struct jail_fds *fds, struct fault *f);
+int root_open(const struct spec *spec, struct jail_fds *fds, struct fault *f);
 /** root_enter() - in the child: the new root, with its entries, and the old one gone. */
 void root_enter(const struct monitor *m, const struct jail_fds *fds);
+/** root_is_base() - are other entries put into its tree? */
+bool root_is_base(const struct spec *spec, const struct root_entry *e);
+/* ---- graft.c */
+/** root_graft() - an entry with a base: its tree at its path below that, through whatever links lie
+ * there, none of which leads out. */
+void root_graft(const struct monitor *m, const struct root_entry *e, int tree);
 #define JAIL_PROGRAM_FD                                                                            \
     255 /* above any descriptor the jailed program can have: its RLIMIT_NOFILE is lower */
 #define JAIL_NOFILE_MAX 254
@@ -176,8 +190,33 @@ int landlock_open(const struct monitor *m);
 void landlock_enforce(const struct monitor *m, int rules);
 /** jail_filter() - install the outer seccomp filter: the one execve left is of JAIL_PROGRAM_FD.
  * With entries of a root files may be opened and local sockets made, with interface_sockets also
- * those to look at network interfaces. Returns: 0, or -1 with errno. */
-int jail_filter(const struct spec *spec);
+ * those to look at network interfaces. @program_fd: JAIL_PROGRAM_FD, or where else the program
+ * lies. Returns: 0, or -1 with errno. */
+int jail_filter(const struct spec *spec, int program_fd);
+#define SERVER_NOFILE                                                                              \
+    32768 /* of a file server, at most: one for each file that its guest knows                     \
+           */
+/* ---- userns.c */
+/** userns_open() - before the root is left: what userns_enter() needs of it; -1: no namespace. */
+int userns_open(const struct monitor *m);
+/** userns_enter() - with its uid: a namespace with nobody else in it. */
+void userns_enter(const struct monitor *m, int self);
+/** userns_serve() - a file server's capabilities in it. */
+void userns_serve(const struct monitor *m);
+
+/* ---- helper.c */
+/** helper_open() - the pipe of its words. */
+int helper_open(struct monitor *m, struct fault *f);
+/** helper_become() - in its child: from here on its orders are those of the monitor's copy. */
+void helper_become(struct monitor *m);
+/** helper_ended() - it has been reaped: the workload cannot go on. */
+void helper_ended(struct monitor *m, int status);
+/** helper_check() - what has not followed its helper in time is killed. */
+void helper_check(struct monitor *m);
+/** helper_end() - the workload has ended: so does it; waits for that, but not without end. */
+void helper_end(struct monitor *m);
+/** helper_tell() - how it ended, and its words. */
+void helper_tell(const struct monitor *m, struct text *t);
 
 /* ---- nap.c */
 /** nap() - give back all pages of the program and wait in poll() without end. `revents` are filled
