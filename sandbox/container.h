@@ -60,6 +60,7 @@ struct container {
     uint64_t guest_memory, guest_overhead; /* of the VMM's cgroup; 0: not known */
     bool stands_claimed; /* see guest_stands.c; GUARDED by the engine's lock, as the next is */
     bool has_debugger;   /* see guest_session.h */
+    bool guest_served;   /* launched with a file server beside its VMM */
     bool checkpointing;  /* see checkpoint.h */
     bool update_pending; /* the row is ahead of the cgroup: see container_update.c */
     bool in_table;

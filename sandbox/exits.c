@@ -41,6 +41,8 @@ static void tell(struct container *c, const struct exit_status *s)
     const char *reason = NULL, *message = NULL;
 
     c->runtime->explain(c, s->exited, s->code, &code, &reason, &message);
+    if (s->helper && container_state(c) != CONTAINER_STOPPING)
+        reason = "FileServerEnded";
     if (*s->message || !message)
         message = s->message;
 

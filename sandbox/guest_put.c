@@ -20,6 +20,8 @@ static int put_fd(struct monitor_plan *m, const char *key, int fd, const char *v
 
 static int put_entry(struct monitor_plan *m, const struct vmm_entry *e, struct err *err)
 {
+    if (e->base)
+        monitor_field(m, "root_base", e->base);
     switch (e->kind) {
     case VMM_BIND_RO:
         return put_fd(m, "root_ro", e->fd, e->path, err);
@@ -57,11 +59,13 @@ static int put_jail(struct container *c, const struct vmm_jail *jail, struct mon
         if (pod < 0)
             return err_sys(err, "open network namespace '%s'", c->pod->netns);
     }
-    n = monitor_fd(m, jail->pod_netns ? pod : engine->vmm_netns_fd, jail->pod_netns, err);
-    (void)TAKE_FD(pod); /* the monitor plan's, also on error */
-    if (n < 0)
-        return -1;
-    monitor_field_int(m, "netns", n);
+    if (!jail->connects) { /* else one of its own, in which no other VMM has sockets */
+        n = monitor_fd(m, jail->pod_netns ? pod : engine->vmm_netns_fd, jail->pod_netns, err);
+        (void)TAKE_FD(pod); /* the monitor plan's, also on error */
+        if (n < 0)
+            return -1;
+        monitor_field_int(m, "netns", n);
+    }
     monitor_field_int(m, "uid", jail->uid);
     monitor_field_int(m, "gid", jail->gid);
     for (size_t i = 0; i < jail->n_groups; i++)
@@ -74,6 +78,10 @@ static int put_jail(struct container *c, const struct vmm_jail *jail, struct mon
         monitor_field_int(m, "ioctl", jail->ioctls[i]);
     if (jail->new_user_ns)
         monitor_field_int(m, "new_user_ns", 1);
+    if (jail->connects)
+        monitor_field_int(m, "local_connect", 1);
+    if (jail->file_server)
+        monitor_field_int(m, "file_server", 1);
     if (jail->interface_sockets)
         monitor_field_int(m, "interface_sockets", 1);
     if (jail->tmpfs_bytes)
@@ -146,7 +154,13 @@ static int own_fds(struct monitor_plan *m, struct err *err)
 int guest_put(struct container *c, const struct vmm_plan *plan, struct monitor_plan *m,
               struct err *err)
 {
-    return limit(c, &plan->jail, err) < 0 || put_plan(c, plan, m, err) < 0 || own_fds(m, err) < 0
-               ? -1
-               : 0;
+    if (limit(c, &plan->jail, err) < 0 || put_plan(c, plan, m, err) < 0)
+        return -1;
+    if (plan->helper) {
+        monitor_field(m, "helper", "1");
+        monitor_field(m, "id", c->id);
+        if (put_plan(c, plan->helper, m, err) < 0)
+            return -1;
+    }
+    return own_fds(m, err);
 }

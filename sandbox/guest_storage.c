@@ -16,6 +16,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "sandbox/handlers.h"
 #include "sandbox/runtime.h"
 
 #define GUEST_DIR    "guest"
@@ -31,7 +32,13 @@ void guest_storage_done(struct guest_storage *s)
         (void)close_fd(s->shares[i].fd);
         free(s->paths[i]);
     }
-    s->n_blocks = s->n_shares = 0;
+    for (size_t i = 0; i < s->n_mounts; i++) {
+        (void)close_fd(s->mounts[i].fd);
+        free(s->mount_paths[i]);
+    }
+    s->fs_listener = close_fd(s->fs_listener);
+    s->fs_socket = close_fd(s->fs_socket);
+    s->n_blocks = s->n_shares = s->n_mounts = 0;
 }
 
 int guest_open_image(struct container *c, const char *what, const char *path, struct err *err)
@@ -162,8 +169,8 @@ static int choose(struct container *c, struct guest_volumes *volumes, struct vmm
 
     if (!h || guest_volumes_list(c, volumes, err) < 0)
         return -1;
-    if (vmm_storage_choose(h, c->guest, volumes->v, volumes->n, c->spec->readonly_rootfs, how,
-                           err) < 0)
+    if (vmm_storage_choose(h, c->guest, volumes->v, volumes->n, c->spec->readonly_rootfs,
+                           c->handler->share, how, err) < 0)
         return -1;
     return assign(c, how, disks, err);
 }
@@ -188,6 +195,8 @@ int guest_storage_check(struct container *c, struct err *err)
         if (fd < 0)
             return -1;
     }
+    if (how.root == VMM_ROOT_SHARE && guest_root_check(c, &volumes, err) < 0)
+        return -1;
     guest_volumes_log(c, &volumes, how.volumes);
     return 0;
 }
@@ -269,6 +278,17 @@ int guest_storage_make(struct container *c, struct err *err)
 
 /* ------------------------------------------------------------------------ at launch */
 
+int guest_storage_link(struct container *c, struct err *err)
+{
+    autoguest_volumes volumes = {.n = 0};
+    struct vmm_storage how;
+    struct disks disks;
+
+    if (choose(c, &volumes, &how, &disks, err) < 0)
+        return -1;
+    return how.root == VMM_ROOT_SHARE ? guest_root_mount(c, err) : 0;
+}
+
 static int open_root(struct container *c, const struct vmm_storage *how, struct err *err)
 {
     autofree char *path = private_path(c);
@@ -319,50 +339,6 @@ static int open_disk(struct container *c, const struct vmm_storage *how, const s
     return ret->fd < 0 ? -1 : 0;
 }
 
-/* The guest's VMM is in the groups that the container would be, but never in root's. */
-static int take_groups(const struct container *c, struct guest_storage *ret, struct err *err)
-{
-    for (size_t i = 0; i < c->spec->n_supplemental_groups; i++) {
-        int64_t gid = c->spec->supplemental_groups[i];
-
-        if (gid <= 0 || gid >= UINT32_MAX)
-            continue;
-        if (ret->n_groups == GUEST_GROUPS_MAX)
-            return err_set(err, ERR_UNSUPPORTED, "more than %d supplemental groups",
-                           GUEST_GROUPS_MAX);
-        ret->groups[ret->n_groups++] = (uint32_t)gid;
-    }
-    return 0;
-}
-
-static int open_shares(struct container *c, const struct guest_volumes *volumes,
-                       struct guest_storage *ret, struct err *err)
-{
-    for (size_t i = 0; i < volumes->n; i++) {
-        const struct vmm_volume *v = &volumes->v[i];
-        size_t n = ret->n_shares;
-        int fd;
-
-        if (!v->directory)
-            continue;
-        if (n == GUEST_SHARES_MAX)
-            return err_set(err, ERR_UNSUPPORTED, "volume '%s': a unikernel has at most %d shares",
-                           v->path, GUEST_SHARES_MAX);
-        fd = guest_volume_open(c, &volumes->from[i], err);
-        if (fd < 0)
-            return err_wrap(err, "volume '%s'", v->path);
-        (void)snprintf(ret->tags[n], sizeof(ret->tags[n]), "fs%zu", n + 1);
-        ret->paths[n] = xstrdup(v->path);
-        ret->shares[n] = (struct vmm_share){.tag = ret->tags[n],
-                                            .fd = fd,
-                                            .virtiofs = ret->how.virtiofs,
-                                            .readonly = v->readonly,
-                                            .mount_point = ret->paths[n]};
-        ret->n_shares++;
-    }
-    return take_groups(c, ret, err);
-}
-
 int guest_storage_open(struct container *c, struct guest_storage *ret, struct err *err)
 {
     autoguest_volumes volumes = {.n = 0};
@@ -376,7 +352,7 @@ int guest_storage_open(struct container *c, struct guest_storage *ret, struct er
             return -1;
         ret->n_blocks++;
     }
-    if (ret->how.volumes == VMM_VOLUMES_SHARE && open_shares(c, &volumes, ret, err) < 0)
+    if (guest_shares_open(c, &volumes, ret, err) < 0)
         return -1;
     if (ret->how.volumes == VMM_VOLUMES_CPIO)
         ret->initrd = guest_volumes_open(c, err);

@@ -14,9 +14,9 @@
 #define HANDLERS_MAX            64
 #define HANDLER_ANNOTATIONS_MAX 64
 
-static const char *const known_keys[] = {"kind",  "program",        "pod_annotations",
-                                         "debug", "crash_cores",    "machine",
-                                         "accel", "side_containers"};
+static const char *const known_keys[] = {"kind",  "program",         "pod_annotations",
+                                         "debug", "crash_cores",     "machine",
+                                         "accel", "side_containers", "share"};
 
 char *program_find(const char *name)
 {
@@ -95,6 +95,7 @@ static int read_side_containers(struct handler *h, const json_t *table, struct e
 static int read_one(struct handlers *hs, const char *name, const json_t *table, struct err *err)
 {
     const char *kind = NULL, *program = NULL, *machine = NULL, *accel = NULL, *key;
+    const char *share = NULL;
     struct handler *h = add(hs, name);
     int64_t cores = 0;
     json_t *value;
@@ -116,6 +117,7 @@ static int read_one(struct handlers *hs, const char *name, const json_t *table, 
         json_opt_string(table, "program", &program, err) < 0 ||
         json_opt_string(table, "machine", &machine, err) < 0 ||
         json_opt_string(table, "accel", &accel, err) < 0 ||
+        json_opt_string(table, "share", &share, err) < 0 ||
         json_opt_strv(table, "pod_annotations", HANDLER_ANNOTATIONS_MAX, &h->pod_annotations, err) <
             0 ||
         debug_allowed_parse(json_object_get(table, "debug"), &h->debug, err) < 0 ||
@@ -123,7 +125,9 @@ static int read_one(struct handlers *hs, const char *name, const json_t *table, 
         return -1;
     h->machine = xstrdup(machine ? machine : "");
     h->accel = xstrdup(accel ? accel : "");
-    if (vmm_check_choice(kind, h->machine, h->accel, err) < 0)
+    h->share = xstrdup(share ? share : "");
+    if (vmm_check_choice(kind, h->machine, h->accel, err) < 0 ||
+        vmm_check_share(kind, h->share, err) < 0)
         return -1;
     h->program = program_find(program && *program ? program : "runc");
     return 0;
@@ -154,6 +158,7 @@ static int set_default(struct handlers *hs, const char *name, struct err *err)
                            .program = xstrdup(h->program),
                            .machine = h->machine ? xstrdup(h->machine) : NULL,
                            .accel = h->accel ? xstrdup(h->accel) : NULL,
+                           .share = h->share ? xstrdup(h->share) : NULL,
                            .pod_annotations = strv_dup(h->pod_annotations),
                            .debug = h->debug,
                            .side_containers = h->side_containers,
@@ -206,6 +211,7 @@ void handlers_free(struct handlers *h)
         free(h->v[i].program);
         free(h->v[i].machine);
         free(h->v[i].accel);
+        free(h->v[i].share);
         strv_free(h->v[i].pod_annotations);
     }
     handler_features_free(h);

@@ -21,6 +21,7 @@ struct handler {
     char **pod_annotations; /* keys that may speak for the image */
     unsigned crash_cores;   /* core files kept of guests that crash: see guest_watch.h */
     unsigned debug;         /* commands that may look into its guests: see guest_debug.h */
+    char *share;            /* how its guests share directories with the node: vmm_check_share() */
     char *machine, *accel;  /* for QEMU; "" as vmm.qemu_machine and vmm.qemu_accel say */
     bool side_containers;   /* of a VMM's: images that declare no unikernel run by `program` */
 };

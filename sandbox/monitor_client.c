@@ -330,6 +330,7 @@ int exit_status_parse(const char *text, struct exit_status *ret, struct err *err
     ret->code = sig ? sig : code;
     ret->finished_at = (int64_t)finished;
     ret->oom = oom == 1;
+    ret->helper = scan_text(&p, "helper 1\n");
     if (scan_text(&p, "message ")) {
         (void)snprintf(ret->message, sizeof(ret->message), "%s", p);
         ret->message[strcspn(ret->message, "\n")] = '\0';

@@ -76,6 +76,7 @@ struct exit_status {
     int code;    /* or the signal's number */
     nsec_t finished_at;
     bool oom;
+    bool helper; /* killed because its helper had ended */
     char message[1024];
 };
 /** exit_status_parse() - Errors: CORRUPT. */

@@ -245,6 +245,8 @@ static int link_up(struct container *c, struct err *err)
         return -1;
     if (!c->jail_uid && engine_uid_take(c->engine, &c->jail_uid, err) < 0)
         return -1;
+    if (guest_storage_link(c, err) < 0)
+        return -1;
     if (!c->wants_address)
         return 0;
     if (take_address(c, err) < 0)
@@ -342,6 +344,7 @@ static int plan_and_put(struct container *c, const struct vmm_spec *spec, struct
     c->guest_memory = plan.guest_memory;
     c->guest_overhead =
         plan.jail.memory_max > plan.guest_memory ? plan.jail.memory_max - plan.guest_memory : 0;
+    c->guest_served = plan.helper != NULL;
 
     int rc = guest_put(c, &plan, m, err);
 
@@ -368,6 +371,9 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
         return -1;
     if (driver && driver->record && (record = guest_record_open(c, err)) < 0)
         return -1;
+    if (storage.n_shares > 0 && storage.shares[0].virtiofs &&
+        guest_fs_socket(c, driver && driver->fs_by_path, &storage, err) < 0)
+        return -1;
     args = guest_args(c, image);
     guest_net_fill(c, device_name(c->guest, GUEST_NET), network, &net);
 
@@ -390,6 +396,8 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
         .groups = storage.groups,
         .n_groups = storage.n_groups,
         .storage = &storage.how,
+        .fs_listener = storage.fs_listener,
+        .fs_socket = storage.fs_socket,
         .control_fd = control,
         .record_fd = record,
         .workdir = guest_workdir(c, image),
@@ -434,7 +442,9 @@ static void explain(struct container *c, bool exited, int code, int *exit_code, 
 static int started(struct container *c, struct err *err)
 {
     if (guest_started(c, err) < 0)
-        return -1;
+        return c->guest_served && err && err->code == ERR_DEADLINE
+                   ? err_wrap(err, "it waits for its file server, virtiofsd, or hangs itself")
+                   : -1;
     guest_watch_start(c);
     guest_stands_watch(c);
     return 0;

@@ -77,7 +77,9 @@ static int plan_machine(const struct vmm_config *config, const struct vmm_spec *
                        spec->cpus, CPUS_MAX);
     plan->overhead = config->memory_overhead > OVERHEAD ? config->memory_overhead : OVERHEAD;
     arg2(plan, "--cpus", xasprintf("boot=%u", spec->cpus ? spec->cpus : 1));
-    arg2(plan, "--memory", xasprintf("size=%lluM", (unsigned long long)(plan->guest_memory / MIB)));
+    arg2(plan, "--memory",
+         xasprintf("size=%lluM%s", (unsigned long long)(plan->guest_memory / MIB),
+                   spec->n_shares ? ",shared=on" : ""));
     return 0;
 }
 
@@ -136,6 +138,20 @@ static int plan_nets(const struct vmm_spec *spec, struct vmm_plan *plan, struct 
     return 0;
 }
 
+static int plan_share(const struct vmm_config *config, const struct vmm_spec *spec,
+                      struct vmm_plan *plan, struct err *err)
+{
+    if (spec->n_shares == 0)
+        return 0;
+    if (!spec->shares[0].virtiofs)
+        return err_set(err, ERR_INVALID, "share '%s': is given by virtiofs", spec->shares[0].tag);
+    if (virtiofsd_plan(config, spec, plan, err) < 0)
+        return -1;
+    arg2(plan, "--fs", xasprintf("tag=%s,socket=/fs", spec->shares[0].tag));
+    plan->jail.connects = true;
+    return plan_entry(plan, VMM_BIND_RW, "/fs", spec->fs_socket, false, NULL, err);
+}
+
 static int plan(const struct vmm_handler *handler, const struct vmm_spec *spec,
                 struct vmm_plan *ret, struct err *err)
 {
@@ -163,7 +179,7 @@ static int plan(const struct vmm_handler *handler, const struct vmm_spec *spec,
             return -1;
     }
     if (plan_machine(handler->vmm->config, spec, ret, err) < 0 || plan_kernel(spec, ret, err) < 0 ||
-        plan_disks(spec, ret, err) < 0)
+        plan_disks(spec, ret, err) < 0 || plan_share(handler->vmm->config, spec, ret, err) < 0)
         return -1;
     return plan_nets(spec, ret, err);
 }
@@ -248,7 +264,9 @@ const struct vmm_driver vmm_cloud_hypervisor = {
     .unavailable = unavailable,
     .accepts = accepts,
     .plan = plan,
-    .can = VMM_CAN_NET | VMM_CAN_INITRD | VMM_CAN_BLOCK | VMM_CAN_SMP | VMM_CAN_MANY_NETS,
+    .can = VMM_CAN_NET | VMM_CAN_INITRD | VMM_CAN_BLOCK | VMM_CAN_VIRTIOFS | VMM_CAN_SMP |
+           VMM_CAN_MANY_NETS,
+    .fs_by_path = true,
     .ioctls = IOCTLS_KVM | IOCTLS_TAP | IOCTLS_TAP_NAME | IOCTLS_DISK,
     .vnet_hdr = true,
     .stop = VMM_STOP_CONTROL,

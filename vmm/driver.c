@@ -54,6 +54,10 @@ const struct option vmm_options[] = {
      "program of the driver qemu; empty: qemu-system-x86_64 where programs usually are"},
     {"vmm.qemu_machine", OPTION_STRING, AT(qemu_machine), "auto", 0, 0,
      "\"q35\" or \"microvm\"; \"auto\": q35"},
+    {"vmm.virtiofsd_program", OPTION_STRING, AT(virtiofsd_program), "", 0, 0,
+     "program that serves shares by virtiofs, QEMU's own or the one in Rust; empty: virtiofsd "
+     "where "
+     "distributions put it"},
     {"vmm.qemu_accel", OPTION_STRING, AT(qemu_accel), "auto", 0, 0,
      "\"kvm\", \"tcg\" (emulation), or \"auto\": kvm where a guest could use it"},
 };
@@ -203,6 +207,22 @@ int vmm_check_choice(const char *driver, const char *machine, const char *accel,
     return qemu_check_choice(machine, accel, err);
 }
 
+int vmm_check_share(const char *driver, const char *share, struct err *err)
+{
+    if (!*share || str_eq(share, AUTO) || str_eq(share, "none"))
+        return 0;
+    if (!str_eq(share, "virtiofs") && !str_eq(share, "9p"))
+        return err_set(err, ERR_INVALID,
+                       "share '%s': neither 'auto' nor 'virtiofs' nor '9p' nor 'none'", share);
+
+    const struct vmm_driver *d = vmm_driver_find(driver);
+    unsigned can = str_eq(share, "9p") ? VMM_CAN_9P : VMM_CAN_VIRTIOFS;
+
+    if (str_eq(driver, AUTO) || (d && d->can & can))
+        return 0;
+    return err_set(err, ERR_INVALID, "kind '%s': cannot share directories by %s", driver, share);
+}
+
 const struct vmm_driver *vmm_driver_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
@@ -275,8 +295,20 @@ int plan_entry(struct vmm_plan *plan, enum vmm_entry_kind kind, const char *path
     return 0;
 }
 
+int plan_entry_in(struct vmm_plan *plan, enum vmm_entry_kind kind, const char *base,
+                  const char *path, int fd, struct err *err)
+{
+    if (plan_entry(plan, kind, path, fd, false, NULL, err) < 0)
+        return -1;
+    plan->entries[plan->n_entries - 1].base = xstrdup(base);
+    return 0;
+}
+
 void vmm_plan_done(struct vmm_plan *plan)
 {
+    if (plan->helper)
+        vmm_plan_done(plan->helper);
+    free(plan->helper);
     strv_free(plan->argv);
     strv_free(plan->env);
     if (plan->program_fd > 0)
@@ -288,6 +320,7 @@ void vmm_plan_done(struct vmm_plan *plan)
         if (plan->entries[i].own)
             (void)close_fd(plan->entries[i].fd);
         free(plan->entries[i].path);
+        free(plan->entries[i].base);
         free(plan->entries[i].text);
     }
     *plan = (struct vmm_plan){.program_fd = -1};

@@ -92,6 +92,16 @@ static int take_network(const struct vmm_spec *spec, char ***ret, struct err *er
     return 0;
 }
 
+/* What lies in it may be writable though it is not: the node's side sees to that. */
+static const char *share_mode(const struct vmm_share *share)
+{
+    bool writes = !share->readonly;
+
+    for (size_t i = 0; i < share->n_mounts; i++)
+        writes = writes || !share->mounts[i].readonly;
+    return writes ? "rw" : "ro";
+}
+
 static void take_root(const struct vmm_spec *spec, char ***ret)
 {
     const struct vmm_storage none = {0}, *s = spec->storage ? spec->storage : &none;
@@ -102,11 +112,12 @@ static void take_root(const struct vmm_spec *spec, char ***ret)
     else if (s->root == VMM_ROOT_BLOCK || s->root == VMM_ROOT_DISK)
         strv_take(ret, xasprintf("root=/dev/vda %s", mode));
     else if (s->root == VMM_ROOT_SHARE && spec->n_shares > 0 && s->virtiofs)
-        strv_take(ret, xasprintf("root=%s rootfstype=virtiofs %s", spec->shares[0].tag, mode));
+        strv_take(ret, xasprintf("root=%s rootfstype=virtiofs %s", spec->shares[0].tag,
+                                 share_mode(&spec->shares[0])));
     else if (s->root == VMM_ROOT_SHARE && spec->n_shares > 0)
         strv_take(ret, xasprintf("root=%s rootfstype=9p "
                                  "rootflags=trans=virtio,version=9p2000.L,msize=262144 %s",
-                                 spec->shares[0].tag, mode));
+                                 spec->shares[0].tag, share_mode(&spec->shares[0])));
 }
 
 static int take_init(const struct vmm_spec *spec, char ***ret, struct err *err)

@@ -124,6 +124,13 @@ static int take_mounts(const struct vmm_spec *spec, bool old, char ***ret, struc
 
     if (initrd && old)
         strv_push(ret, "vfs.rootfs=initrd");
+    if (old && spec->n_shares > 0) {
+        if (!str_eq(spec->shares[0].mount_point, "/"))
+            return err_set(err, ERR_UNSUPPORTED,
+                           "volume '%s': Unikraft before 0.16.1 cannot be told of volumes",
+                           spec->shares[0].mount_point);
+        strv_take(ret, xasprintf("vfs.rootfs=9pfs vfs.rootdev=%s", spec->shares[0].tag));
+    }
     if (old || (!initrd && spec->n_shares == 0))
         return 0;
     strv_push(ret, "vfs.fstab=[");

@@ -26,8 +26,14 @@ void jail_fill(const struct vmm_handler *handler, const struct vmm_spec *spec, u
         jail->nofile = NOFILE_MAX;
     jail->new_pid_ns = true;
     /* In a user namespace of its own it sees all files as nobody's, and would tell its guest so. */
-    jail->new_user_ns = spec->n_shares == 0;
+    jail->new_user_ns = spec->n_shares == 0 || plan->helper;
     jail_ioctls(handler->driver->ioctls, jail);
+    if (!plan->helper)
+        return;
+    jail->memory_max += plan->helper->overhead;
+    jail->pids_max += plan->helper->jail.pids_max;
+    plan->helper->jail.uid = plan->helper->jail.gid = uid;
+    plan->helper->jail.new_pid_ns = true;
 }
 
 void vmm_jail_uids(const struct vmm *vmm, uint32_t *ret_first, uint32_t *ret_count)

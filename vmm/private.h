@@ -75,6 +75,7 @@ struct family {
     unsigned kernels;      /* bit (1 << enum guest_kernel): what it may come as; 0: anything */
     unsigned roots;        /* bit (1 << enum vmm_root): how it can get its root */
     unsigned volumes;      /* bit (1 << enum vmm_volumes) */
+    unsigned shares;       /* VMM_CAN_9P, VMM_CAN_VIRTIOFS: what it can mount */
     const char *disk_kind; /* the file system it mounts best; NULL: no disks of ours */
     bool one_segment;      /* reads its initrd to the first trailer, and no compressed one */
     struct family_port debug_port;  /* all 0: the usual one */
@@ -208,6 +209,23 @@ const char *kernel_kind_name(const struct guest *guest);
 
 /* ---- storage.c: vmm_storage_choose(); initrd.c: vmm_initrd_write() */
 
+/* ---- share.c, virtiofsd.c */
+
+/** share_put() - the share's directory at `path` of the jail, with its mounts; in *writes whether
+ * any of it can be written to. */
+int share_put(struct vmm_plan *plan, const struct vmm_share *share, const char *path, bool *writes,
+              struct err *err) MUST_CHECK;
+/** share_groups() - the jail gets the groups of the spec. Errors: UNSUPPORTED. */
+int share_groups(struct vmm_plan *plan, const struct vmm_spec *spec, struct err *err) MUST_CHECK;
+/** share_tag_ok() - one that every guest can be told. */
+bool share_tag_ok(const char *tag);
+/** virtiofsd_missing() - NULL, or why this host cannot share by virtiofs (owned). */
+char *virtiofsd_missing(const struct vmm_config *config);
+/** virtiofsd_plan() - the helper of `plan` that serves the spec's virtiofs share. Errors:
+ * NOT_FOUND, those of share_put(). */
+int virtiofsd_plan(const struct vmm_config *config, const struct vmm_spec *spec,
+                   struct vmm_plan *plan, struct err *err) MUST_CHECK;
+
 /* ---- jail.c */
 
 /** jail_fill() - the jail of a planned VMM; what its driver has set in it already stays. */
@@ -241,6 +259,9 @@ int plan_fd(struct vmm_plan *plan, int from, int to, bool own, struct err *err) 
  * closes when `own`; `text` is copied. Errors: EXHAUSTED. */
 int plan_entry(struct vmm_plan *plan, enum vmm_entry_kind kind, const char *path, int fd, bool own,
                const char *text, struct err *err) MUST_CHECK;
+/** plan_entry_in() - a bind whose path lies in the tree of the entry `base`. */
+int plan_entry_in(struct vmm_plan *plan, enum vmm_entry_kind kind, const char *base,
+                  const char *path, int fd, struct err *err) MUST_CHECK;
 
 extern struct metric vmm_metric_plans, vmm_metric_failures;
 

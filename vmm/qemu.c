@@ -32,7 +32,6 @@
 #define NOFILE        128
 #define NOFILE_SHARES 1024
 #define SERIAL_MAX    20 /* virtio's */
-#define TAG_MAX       31
 #define SERIAL_CHARS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 /* microvm without ACPI: its places for virtio devices (hw/i386/microvm of QEMU 7.1 and later) */
@@ -255,42 +254,54 @@ static int plan_places(struct making *m, struct strbuf *line, struct err *err)
     return 0;
 }
 
-/* The jail holds nothing else that a guest could reach by them. */
+/* One server for the one share; the guest's memory is its own, too. */
+static int plan_virtiofs(struct making *m, struct err *err)
+{
+    int fd = next_fd(m, m->spec->fs_socket, err);
+
+    if (fd < 0 || virtiofsd_plan(m->config, m->spec, m->plan, err) < 0)
+        return -1;
+    arg2(m, "-object",
+         xasprintf("memory-backend-memfd,id=ram,size=%lluM,share=on",
+                   (unsigned long long)(m->plan->guest_memory / MIB)));
+    arg2(m, "-machine", xstrdup("memory-backend=ram"));
+    arg2(m, "-chardev", xasprintf("socket,id=fs,fd=%d", fd));
+    arg2(m, "-device",
+         xasprintf("vhost-user-fs-%s,chardev=fs,tag=%s", m->is.microvm ? "device" : "pci",
+                   m->spec->shares[0].tag));
+    m->virtio++;
+    return 0;
+}
+
 static int plan_shares(struct making *m, struct err *err)
 {
     bool writes = false;
 
+    if (m->spec->n_shares == 0)
+        return 0;
+    if (m->spec->shares[0].virtiofs)
+        return plan_virtiofs(m, err);
     for (size_t i = 0; i < m->spec->n_shares; i++) {
         const struct vmm_share *share = &m->spec->shares[i];
         autofree char *path = xasprintf("/shares/%zu", i);
 
-        if (share->virtiofs || !*share->tag || strlen(share->tag) > TAG_MAX ||
-            strspn(share->tag, SERIAL_CHARS) != strlen(share->tag))
+        if (share->virtiofs || !share_tag_ok(share->tag))
             return err_set(err, ERR_INVALID, "share '%s': is given by 9p, with a short tag",
                            share->tag);
-        if (plan_entry(m->plan, share->readonly ? VMM_BIND_RO : VMM_BIND_RW, path, share->fd, false,
-                       NULL, err) < 0)
+        if (share_put(m->plan, share, path, &writes, err) < 0)
             return -1;
         arg2(m, "-fsdev",
              xasprintf("local,id=share%zu,path=%s,security_model=none,multidevs=remap%s", i, path,
                        share->readonly ? ",readonly=on" : ""));
         virtio(m, "9p", xasprintf(",fsdev=share%zu,mount_tag=%s", i, share->tag));
         m->plan->jail.nofile = NOFILE_SHARES;
-        writes = writes || !share->readonly;
     }
     if (writes) {
         m->plan->jail.fsize = INT64_MAX; /* what may be written there is for others to bound */
         if (plan_entry(m->plan, VMM_PROC, "/proc", -1, false, NULL, err) < 0)
             return -1; /* QEMU changes modes by /proc/self/fd */
     }
-    for (size_t i = 0; i < m->spec->n_groups && m->spec->n_shares > 0; i++) {
-        if (m->plan->jail.n_groups == ARRAY_SIZE(m->plan->jail.groups))
-            return err_set(err, ERR_UNSUPPORTED,
-                           "group %u: more groups than a VMM that has shares can be in",
-                           m->spec->groups[i]);
-        m->plan->jail.groups[m->plan->jail.n_groups++] = m->spec->groups[i];
-    }
-    return 0;
+    return share_groups(m->plan, m->spec, err);
 }
 
 static int plan_kernel(struct making *m, struct err *err)
@@ -364,8 +375,8 @@ const struct vmm_driver vmm_qemu = {
     .unavailable = unavailable,
     .accepts = accepts,
     .plan = plan,
-    .can =
-        VMM_CAN_NET | VMM_CAN_INITRD | VMM_CAN_BLOCK | VMM_CAN_9P | VMM_CAN_SMP | VMM_CAN_MANY_NETS,
+    .can = VMM_CAN_NET | VMM_CAN_INITRD | VMM_CAN_BLOCK | VMM_CAN_9P | VMM_CAN_VIRTIOFS |
+           VMM_CAN_SMP | VMM_CAN_MANY_NETS,
     .ioctls = IOCTLS_KVM | IOCTLS_TAP | IOCTLS_DISK,
     .vnet_hdr = true,
     .stop = VMM_STOP_CONTROL,

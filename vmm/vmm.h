@@ -136,13 +136,21 @@ struct vmm_block {
     const char *mount_point; /* where the guest is to mount it; NULL or "": its own business */
     const char *fstype;      /* "ext4", "erofs", "squashfs"; NULL unknown */
 };
+/* A volume that is put into the tree of a share, in front of what lies there. */
+struct vmm_mount {
+    const char *path; /* below the share; links of the share are followed within it */
+    int fd;           /* O_PATH: a directory or file */
+    bool readonly;
+};
 /* A directory of the node that the guest sees as a file system. */
 struct vmm_share {
     const char *tag; /* mount tag */
-    int fd;          /* O_PATH: the directory. With virtiofs: the connected vhost-user socket */
-    bool virtiofs;   /* else 9p */
+    int fd;          /* O_PATH: the directory */
+    bool virtiofs;   /* else 9p; at most one, and the only share */
     bool readonly;
     const char *mount_point; /* "/" is the root */
+    const struct vmm_mount *mounts;
+    size_t n_mounts;
 };
 
 /* How the guest gets its root file system and the volumes of its container: chosen once, at
@@ -156,14 +164,13 @@ enum vmm_root {
 };
 enum vmm_volumes {
     VMM_VOLUMES_NONE,
-    VMM_VOLUMES_CPIO,  /* further cpio segments behind the initrd: read once, at boot */
-    VMM_VOLUMES_DISK,  /* a read-only disk each */
-    VMM_VOLUMES_SHARE, /* a share each */
+    VMM_VOLUMES_CPIO,    /* further cpio segments behind the initrd: read once, at boot */
+    VMM_VOLUMES_SHARE,   /* a share each */
+    VMM_VOLUMES_IN_ROOT, /* in their places within VMM_ROOT_SHARE: a guest need not mount them */
 };
 struct vmm_storage {
     enum vmm_root root;
-    const char
-        *disk_kind; /* VMM_ROOT_DISK, VMM_VOLUMES_DISK: "ext4", "erofs", "squashfs"; static */
+    const char *disk_kind; /* VMM_ROOT_DISK: "ext4", "erofs", "squashfs"; static */
     bool root_readonly;
     bool virtiofs; /* shares: virtiofs, else 9p */
     enum vmm_volumes volumes;
@@ -203,6 +210,9 @@ struct vmm_spec {
     const uint32_t *groups; /* whose files in shares the guest may use beside everybody's */
     size_t n_groups;
     const struct vmm_storage *storage; /* NULL: as if all were 0 */
+    int fs_listener, fs_socket; /* with a virtiofs share: what its server accepts on, and the VMM's
+                                   end: connected, or where the driver has `fs_by_path` O_PATH of
+                                   the socket's file */
     int control_fd; /* listening unix socket for the VMM's API when the driver's control is
                        VMM_CONTROL_LISTENER; -1 none */
     int record_fd;  /* an empty file in which the VMM may tell how its guest ended, when the
@@ -225,7 +235,9 @@ struct vmm_jail {
     int64_t pids_max;
     uint64_t nofile, fsize; /* rlimits */
     bool new_pid_ns;
-    bool pod_netns; /* in the pod's network namespace, for a VMM that opens its tap by name */
+    bool pod_netns;   /* in the pod's network namespace, for a VMM that opens its tap by name */
+    bool file_server; /* root of a user namespace of its own: see monitor.h */
+    bool connects;    /* to sockets in its root; then its network namespace is its own */
     bool interface_sockets; /* it may make sockets to look at interfaces: UDP and rtnetlink */
     uint32_t groups[4];     /* further groups: that of /dev/kvm */
     size_t n_groups;
@@ -251,6 +263,7 @@ enum vmm_entry_kind {
 struct vmm_entry {
     enum vmm_entry_kind kind;
     char *path; /* absolute and clean; owned */
+    char *base; /* of a bind: path of an earlier one in whose tree `path` lies; owned, or NULL */
     int fd;     /* of the binds; else -1 */
     bool own;   /* closed with the plan */
     char *text; /* owned, or NULL */
@@ -272,6 +285,9 @@ struct vmm_plan {
     struct vmm_jail jail;
     uint64_t guest_memory; /* bytes of RAM the guest gets */
     uint64_t overhead;     /* memory of the VMM itself; 0: vmm.memory_overhead */
+    /* A second process, without which the guest cannot go on: argv to jail are those of its own,
+     * but the uid, and the cgroup is shared. Owned; NULL: none. */
+    struct vmm_plan *helper;
 };
 void vmm_plan_done(struct vmm_plan *plan);
 
@@ -329,6 +345,7 @@ struct vmm_driver {
                 struct vmm_plan *ret, struct err *err);
     unsigned can;    /* VMM_CAN_* */
     unsigned ioctls; /* sets of requests that its VMM makes: private to vmm/ */
+    bool fs_by_path; /* it connects to the server of a virtiofs share by itself */
     bool vnet_hdr;   /* its taps carry virtio-net headers */
     enum vmm_stop stop;
     enum vmm_control control;
@@ -369,6 +386,7 @@ struct vmm_config {
     char *cloud_hypervisor_program;              /* "" = cloud-hypervisor in PATH */
     char *qemu_program;                          /* "" = qemu-system-ARCH in PATH */
     char *qemu_machine;                          /* "q35" or "microvm"; "auto": q35 */
+    char *virtiofsd_program;                     /* "" = virtiofsd where distributions put it */
     char *qemu_accel;                            /* "auto", "kvm" or "tcg" */
 };
 extern const struct option vmm_options[];
@@ -400,6 +418,9 @@ const struct vmm_handler *vmm_handler_find(struct vmm *vmm, const char *name,
  * this machine and accelerator; both may be "". Errors: INVALID. */
 int vmm_check_choice(const char *driver, const char *machine, const char *accel,
                      struct err *err) MUST_CHECK;
+/** vmm_check_share() - the same for how guests share directories with the node: "auto", "virtiofs",
+ * "9p" or "none"; "" is "auto". Errors: INVALID. */
+int vmm_check_share(const char *driver, const char *share, struct err *err) MUST_CHECK;
 /** vmm_driver_find() - by name; NULL: there is none. Says nothing of what the host has. */
 const struct vmm_driver *vmm_driver_find(const char *name);
 nsec_t vmm_ready_timeout(const struct vmm *vmm);
@@ -410,11 +431,12 @@ const char *const *vmm_driver_names(void);
 char *vmm_driver_unavailable(struct vmm *vmm, const char *name);
 /** vmm_storage_choose() - by what the driver can, what the family knows and what the container
  * asks for: one way for all volumes. Nothing is dropped but what is `optional`, when ret->volumes
- * is NONE: what cannot be given is refused. Errors: UNSUPPORTED naming the volume or root and what
- * to change. Memory only. */
+ * is NONE: what cannot be given is refused. @share: as vmm_check_share() takes it. Errors:
+ * UNSUPPORTED naming the volume or root and what to change. Thread: any; may run virtiofsd to ask
+ * what it is, once. */
 int vmm_storage_choose(const struct vmm_handler *handler, const struct guest *guest,
                        const struct vmm_volume *volumes, size_t n_volumes, bool rootfs_readonly,
-                       struct vmm_storage *ret, struct err *err) MUST_CHECK;
+                       const char *share, struct vmm_storage *ret, struct err *err) MUST_CHECK;
 /**
  * vmm_initrd_write() - what a guest with VMM_VOLUMES_CPIO boots with: the image's initrd (-1: none)
  * and the trees, in a form that the guest's family reads.

@@ -207,6 +207,57 @@ static long execute_memory(void)
     return fd < 0 ? -1 : syscall(SYS_execveat, fd, "", argv, NULL, AT_EMPTY_PATH);
 }
 
+/* ---------------------------------------------------------------- in a share */
+
+/* A file server has files that it may write to, and is root among them. */
+#define SHARED "/share/out/thing"
+
+static int shared_file(void)
+{
+    int fd = open(SHARED, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        (void)close(fd);
+    return fd < 0 ? -1 : 0;
+}
+static long shared_device(void)
+{
+    return mknodat(AT_FDCWD, "/share/out/disk", S_IFBLK | 0600, makedev(8, 0));
+}
+static long shared_chown(void)
+{
+    return shared_file() < 0 ? -1 : fchownat(AT_FDCWD, SHARED, 1, 1, 0);
+}
+static long shared_execute(void)
+{
+    char *const argv[] = {(char[]){"x"}, NULL};
+    int fd = open("/share/out/log", O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 ? -1 : syscall(SYS_execveat, fd, "", argv, NULL, AT_EMPTY_PATH);
+}
+/* The way out of a chroot() that every process with the capability knows. */
+static long leave_root(void)
+{
+    if (mkdirat(AT_FDCWD, "/share/out/room", 0700) < 0 && errno != EEXIST)
+        return -1;
+    if (syscall(SYS_chroot, "/share/out/room") < 0)
+        return -1;
+    for (int i = 0; i < 64; i++)
+        if (syscall(SYS_chdir, "..") < 0)
+            return -1;
+    if (syscall(SYS_chroot, ".") < 0)
+        return -1;
+    return open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+}
+static long other_user(void)
+{
+    return syscall(SYS_setresuid, 1000, 1000, 1000);
+}
+static long mount_of_own(void)
+{
+    return syscall(SYS_unshare, CLONE_NEWNS | CLONE_FS);
+}
+
 /* ---------------------------------------------------------------- privileges */
 
 static long caps(void)
@@ -498,6 +549,13 @@ const struct attempt evil_attempts[] = {
     UP_TO("descriptor bomb", descriptor_bomb, 1024),
     UP_TO("full disk", fill_disk, FILL_MAX),
     UP_TO("thread bomb", thread_bomb, 200),
+    /* in a share */
+    DO("shared device", shared_device),
+    DO("shared file to another owner", shared_chown),
+    DO("execute a shared file", shared_execute),
+    DO("another user", other_user),
+    DO("mount namespace of its own", mount_of_own),
+    DO("leave a changed root", leave_root),
 };
 /* clang-format on */
 const size_t evil_attempts_n = sizeof(evil_attempts) / sizeof(evil_attempts[0]);

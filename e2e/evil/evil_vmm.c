@@ -9,6 +9,9 @@
  * bounded: N" or "NAME: ESCAPED". The jail kills the process for some of them: the test starts the
  * next one behind the last name that it has read. "evil=memory" takes memory until it is stopped.
  * Attempts are harmless if they should work.
+ *
+ * As virtiofsd, by that name, it takes its orders from a file of the share, and tells what it did
+ * in another: "die", "hang", or the number of the first attempt.
  */
 #include "evil_vmm.h"
 
@@ -22,10 +25,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-#define QMP_LINE   512
-#define CONFIG_MAX 65536
+#define CONFIG_MAX   65536
+#define QMP_LINE     512
+#define SERVER_ORDER "/share/evil"
+#define SERVER_LOG   "/share/out/log"
+#define SERVER_GO    "/share/out/go" /* the VMM runs */
 
 /* As QEMU answers, so that the daemon takes this for a running guest. */
 static void pretend_qmp(int listener)
@@ -139,10 +146,50 @@ static void attempt(const struct attempt *a)
         printf("%s: refused: %s\n", a->name, strerror(errno));
 }
 
+/* NUMBER[:SKIPPED] */
+static int make_attempts(const char *from)
+{
+    char *skip;
+    size_t first = strtoul(from, &skip, 10);
+
+    for (size_t i = first; i < evil_attempts_n; i++)
+        if (*skip != ':' || !is_skipped(skip + 1, i))
+            attempt(&evil_attempts[i]);
+    printf("done: %zu\n", evil_attempts_n);
+    return 0;
+}
+
+static void sleep_for_ever(void)
+{
+    for (;;)
+        (void)pause();
+}
+
+static int be_server(void)
+{
+    FILE *f = fopen(SERVER_ORDER, "re");
+    char order[32] = "";
+
+    if (!f || !fgets(order, sizeof(order), f))
+        return 5;
+    (void)fclose(f);
+    if (strncmp(order, "die", 3) == 0) {
+        (void)fputs("evil: dying as told\n", stderr);
+        return 3;
+    }
+    if (strncmp(order, "hang", 4) == 0)
+        sleep_for_ever();
+    while (access(SERVER_GO, F_OK) < 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    if (!freopen(SERVER_LOG, "we", stdout))
+        return 6;
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    return make_attempts(order);
+}
+
 int main(int argc, char **argv)
 {
     const char *from = find(argc, argv, "evil="), *qmp = find(argc, argv, "id=qmp,fd=");
-    char *skip;
 
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -150,6 +197,12 @@ int main(int argc, char **argv)
                "solo5-spt tender, version v0.10.0\n");
         return 0;
     }
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        printf("--fd=FDNUM -o sandbox=namespace|chroot\n");
+        return 0;
+    }
+    if (strcmp(argv[0], "virtiofsd") == 0)
+        return be_server();
     if (argc == 3 && strcmp(argv[1], "-L") == 0) {
         printf("/usr/share/qemu\n");
         return 0;
@@ -165,11 +218,7 @@ int main(int argc, char **argv)
         take_memory();
         return 4;
     }
-    size_t first = strtoul(from, &skip, 10);
-
-    for (size_t i = first; i < evil_attempts_n; i++)
-        if (*skip != ':' || !is_skipped(skip + 1, i))
-            attempt(&evil_attempts[i]);
-    printf("done: %zu\n", evil_attempts_n);
-    return 0;
+    if (strncmp(from, "wait", 4) == 0)
+        sleep_for_ever();
+    return make_attempts(from);
 }

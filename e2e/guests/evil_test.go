@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -99,6 +100,71 @@ func TestEvilVMM(t *testing.T) {
 			}
 		})
 	}
+}
+
+// serverMay is what a file server may do as root of a namespace of its own, where the others may not: none of it leads out.
+var serverMay = map[string]bool{"change root": true, "uid 0": true, "gid 0": true, "groups": true, "securebits": true, "read /proc/self/maps": true, "descriptor bomb": true,
+	"file system uid": true, "file system gid": true}
+
+// TestEvilServer puts the same program into the place of the server of a guest's shares: it, too, is told what to do by a guest.
+func TestEvilServer(t *testing.T) {
+	h.NeedUnicrid(t)
+	quoted := fmt.Sprintf("%q", h.Bin("evil-vmm"))
+	image := h.NewImage(h.ImageConfig{Labels: map[string]string{
+		"com.urunc.unikernel.unikernelType": "linux", "com.urunc.unikernel.hypervisor": "qemu", "com.urunc.unikernel.binary": "/boot/kernel",
+		"com.urunc.unikernel.mountRootfs": "true",
+	}}, h.GzipLayer(h.Dir("boot", 0o755), h.Reg("boot/kernel", 0o644, emptyKernel())))
+	ref := h.RegistryAddr + "/guest/linux:shared"
+	n := h.NewNode(t, h.NodeOptions{
+		Images: func(r *h.Registry) error { return r.Push("guest/linux", "shared", image) },
+		Set:    map[string]string{"vmm.virtiofsd_program": quoted, "vmm.qemu_program": quoted, "vmm.qemu_accel": `"tcg"`},
+	})
+	n.Pull(t, ref)
+	dir := t.TempDir()
+	order, out := filepath.Join(dir, "evil"), filepath.Join(dir, "out")
+	if err := os.Mkdir(out, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(out, 0o777)
+	before := n.Census()
+	p := n.RunPod(t, "evil-server")
+	fate, names := map[string]string{}, []string{}
+	for round := 0; round < 200; round++ {
+		write(t, order, fmt.Sprint(len(fate)))
+		os.Remove(filepath.Join(out, "log"))
+		os.Remove(filepath.Join(out, "go"))
+		c := p.Run(t, fmt.Sprintf("c%d", round), ref, nil, args("/init", "evil=wait"), memory(64<<20), mount(order, "/evil", true), mount(out, "/out", false))
+		write(t, filepath.Join(out, "go"), "")
+		s := c.Wait(t, 20*time.Second)
+		log, _ := os.ReadFile(filepath.Join(out, "log"))
+		last := attempts(string(log), fate)
+		if s.Reason != "FileServerEnded" || s.ExitCode != 137 || !strings.Contains(s.Message, "its file server ended") {
+			t.Errorf("%s: ended with %v", last, s)
+		}
+		if strings.Contains(string(log), "done: ") {
+			break
+		}
+		if _, told := fate[last]; told || last == "" {
+			t.Fatalf("an end that no attempt explains: %v\n%s", s, log)
+		}
+		if !strings.Contains(s.Message, "by signal 31") { // SIGSYS
+			t.Errorf("%s: %v", last, s)
+		}
+		fate[last] = "killed"
+		names = append(names, last)
+	}
+	t.Logf("%d attempts, %d of them deadly: %s", len(fate), len(names), strings.Join(names, ", "))
+	if len(fate) < 100 {
+		t.Errorf("only %d attempts were made: %v", len(fate), fate)
+	}
+	for name, f := range fate {
+		if strings.HasPrefix(f, "ESCAPED") && !serverMay[name] {
+			t.Errorf("%s: %s", name, f)
+		}
+	}
+	p.Stop(t)
+	p.Remove(t)
+	n.ExpectCensus(t, before, false)
 }
 
 // beEvil makes all attempts but those to be skipped, and returns those that the jail killed for.

@@ -217,10 +217,6 @@ func TestLinuxDisk(t *testing.T) {
 	log = runToEnd(t, p, "shared", ref, args("/app", "second run"), readonlyRoot)
 	expectAll(t, log, "app: second run on /dev/vda ext4", "a file of the image", "cannot write")
 
-	_, err := p.TryCreate("volume", ref, nil, args("/app"), mount(t.TempDir(), "/etc/config", true))
-	if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "volume '/etc/config'") || !strings.Contains(err.Error(), "initrd") {
-		t.Errorf("%v", err)
-	}
 	p.Stop(t)
 	p.Remove(t)
 	n.IM.RemoveImage(h.Ctx, &cri.ImageSpec{Image: ref}) // its disk goes with it

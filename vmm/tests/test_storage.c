@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a guest gets its root and its volumes, by family and driver; and each refusal's words. */
+#include "base/fs.h"
 #include "base/strbuf.h"
 #include "base/tests/testing.h"
 #include "vmm/private.h"
@@ -31,7 +32,7 @@ static int choose(const struct vmm_driver *driver, const struct guest *guest,
 {
     struct vmm_handler handler = {.driver = driver};
 
-    return vmm_storage_choose(&handler, guest, volumes, n, false, ret, &err);
+    return vmm_storage_choose(&handler, guest, volumes, n, false, "", ret, &err);
 }
 
 static void roots(void **state)
@@ -109,6 +110,66 @@ static void copies_and_shares(void **state)
     assert_int_equal(s.volumes, VMM_VOLUMES_NONE);
 }
 
+/* A program that says what virtiofsd does of itself, or nothing. */
+static char *program(void **state, const char *name, const char *help)
+{
+    autofree char *text = xasprintf("#!/bin/sh\necho '%s'\n", help);
+    char *path = path_join(*state, name);
+
+    assert_ok(fs_write_file(AT_FDCWD, path, text, strlen(text), 0755, &err), err);
+    return path;
+}
+
+static int choose_shared(const char *virtiofsd, const char *share, const struct vmm_volume *volumes,
+                         size_t n, struct vmm_storage *ret)
+{
+    static const struct vmm_driver both = {
+        .name = "both", .can = VMM_CAN_INITRD | VMM_CAN_BLOCK | VMM_CAN_9P | VMM_CAN_VIRTIOFS};
+    struct vmm_config config = {.virtiofsd_program = (char *)(uintptr_t)virtiofsd};
+    struct vmm vmm = {.config = &config};
+    struct vmm_handler handler = {.driver = &both, .vmm = &vmm};
+    struct guest g = guest_of("linux", "/initrd", "", true);
+
+    return vmm_storage_choose(&handler, &g, volumes, n, false, share, ret, &err);
+}
+
+static void shared_roots(void **state)
+{
+    const struct vmm_volume list[] = {hosts, map, {.path = "/etc/one", .readonly = true}, data};
+    autofree char *rust = program(state, "rust", "--shared-dir <DIR> --fd <FD>");
+    autofree char *qemu = program(state, "qemu", "--fd=FDNUM -o sandbox=namespace|chroot");
+    autofree char *other = program(state, "other", "usage");
+    struct vmm_storage s;
+
+    assert_ok(choose_shared(qemu, "", &hosts, 1, &s), err); /* not for a kubelet's own */
+    assert_int_equal(s.root, VMM_ROOT_DISK);
+    assert_int_equal(s.volumes, VMM_VOLUMES_NONE);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(choose_shared(i ? qemu : rust, i ? "auto" : "virtiofs", list, 4, &s), err);
+        assert_int_equal(s.root, VMM_ROOT_SHARE);
+        assert_int_equal(s.volumes, VMM_VOLUMES_IN_ROOT);
+        assert_true(s.virtiofs);
+        assert_null(s.disk_kind);
+    }
+    assert_ok(choose_shared(qemu, "virtiofs", &hosts, 1, &s), err); /* the handler wants it */
+    assert_int_equal(s.root, VMM_ROOT_SHARE);
+    assert_int_equal(s.volumes, VMM_VOLUMES_IN_ROOT);
+    assert_ok(choose_shared(qemu, "9p", list, 4, &s), err);
+    assert_int_equal(s.root, VMM_ROOT_SHARE);
+    assert_false(s.virtiofs);
+    assert_ok(choose_shared("/none", "", list, 4, &s), err);
+    assert_int_equal(s.root, VMM_ROOT_SHARE);
+    assert_false(s.virtiofs);
+    assert_err(choose_shared("/none", "virtiofs", list, 4, &s), err, ERR_UNSUPPORTED,
+               "(virtiofs: '/none' is not installed)");
+    assert_err(choose_shared(other, "virtiofs", list, 4, &s), err, ERR_UNSUPPORTED,
+               "is no virtiofsd whose options are known");
+    assert_err(choose_shared(qemu, "none", list, 4, &s), err, ERR_UNSUPPORTED,
+               "have no way to share as the handler says");
+    assert_ok(choose_shared(qemu, "none", NULL, 0, &s), err);
+    assert_int_equal(s.root, VMM_ROOT_DISK);
+}
+
 static void refusals(void **state)
 {
     const struct vmm_volume list[] = {hosts, map, data};
@@ -123,8 +184,13 @@ static void refusals(void **state)
     g = guest_of("linux", "/initrd", "", false);
     assert_err(choose(&full, &g, &data, 1, &s), err, ERR_UNSUPPORTED, "readOnly: true");
     g = guest_of("linux", "", "", true);
-    assert_err(choose(&full, &g, list, 2, &s), err, ERR_UNSUPPORTED,
-               "make an image whose root is an initrd");
+    assert_err(
+        choose(&plain, &g, list, 2, &s), err, ERR_UNSUPPORTED,
+        "volume '/etc/map': a guest whose root is made of its image's files gets volumes with "
+        "a root that is shared, which is not possible here (unikernels of type 'linux' by "
+        "'plain' have no way to share)");
+    g = guest_of("linux", "", "/disk", false);
+    assert_err(choose(&full, &g, list, 2, &s), err, ERR_UNSUPPORTED, "declare mountRootfs instead");
     g = guest_of("unikraft", "", "", false);
     assert_err(choose(&plain, &g, &map, 1, &s), err, ERR_UNSUPPORTED, "this image has none");
     g = guest_of("unikraft", "/initrd", "", false);
@@ -141,6 +207,7 @@ int main(void)
         cmocka_unit_test(roots),
         cmocka_unit_test(a_kubelets_own_never_hinder),
         cmocka_unit_test(copies_and_shares),
+        in_dir(shared_roots),
         cmocka_unit_test(refusals),
     };
 
