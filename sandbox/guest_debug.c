@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "sandbox/guest_leftovers.h"
 #include "sandbox/guest_run.h"
 #include "sandbox/guest_session.h"
 #include "sandbox/guest_watch.h"
@@ -261,6 +262,16 @@ static int put_tap(struct container *c, struct plan *p, struct err *err)
     return 0;
 }
 
+static int put_leftovers(const struct container *c, struct plan *p, struct err *err)
+{
+    int fd = guest_leftovers_open(c, err);
+
+    if (fd < 0)
+        return -1;
+    put_fd(p, "leftovers-fd", fd);
+    return 0;
+}
+
 static int put_all(struct container *c, const struct debug_kind *kind, struct plan *p,
                    const struct guest_debug_ends *ends, deadline_t deadline, struct err *err)
 {
@@ -273,6 +284,9 @@ static int put_all(struct container *c, const struct debug_kind *kind, struct pl
     if (kind->traces && is_tender(c))
         guest_watch_stop(c);
     else if (kind->traces && put_vmm(c, kind, p, err) < 0)
+        return -1;
+    if (kind->bit == DEBUG_GDB && str_eq(c->runtime_name, "tender-spt") &&
+        put_leftovers(c, p, err) < 0)
         return -1;
     if (kind->bit == DEBUG_CONSOLE && put_console(c, p, ends, deadline, err) < 0)
         return -1;
@@ -419,6 +433,7 @@ int guest_debug_end(struct container *c, struct guest_debug *d, bool kill, int *
     engine_uid_give(c->engine, d->uid);
     if (d->session)
         guest_gdb_end(c);
+    guest_leftovers_undo(c);
     if (d->traces && container_state(c) == CONTAINER_RUNNING)
         guest_watch_start(c);
     return rc;

@@ -56,9 +56,9 @@ static int create(const struct container *c, const char *name, struct err *err)
 
 /* ------------------------------------------------------------- somebody traces */
 
-static pid_t tracer_of(pid_t pid)
+pid_t guest_tracer(const struct process *vmm)
 {
-    autofree char *path = xasprintf("/proc/%d/status", pid), *text = NULL;
+    autofree char *path = xasprintf("/proc/%d/status", vmm->pid), *text = NULL;
     const char *p;
     int n = 0;
 
@@ -68,15 +68,14 @@ static pid_t tracer_of(pid_t pid)
     return p && (p += strlen("\nTracerPid:\t"), scan_int(&p, &n)) ? n : 0;
 }
 
-/* By its command line, which only root writes. */
-static bool is_watcher(pid_t pid)
+bool guest_tracer_is(pid_t pid, const char *command)
 {
     autofree char *path = xasprintf("/proc/%d/cmdline", pid), *text = NULL;
     size_t len;
 
     return fs_read_file(AT_FDCWD, path, PROC_MAX_BYTES, &text, &len, NULL) == 0 &&
            str_eq(text, "unicri-debug") && len > sizeof("unicri-debug") &&
-           str_eq(text + sizeof("unicri-debug"), MOVED_ASIDE_ARG);
+           str_eq(text + sizeof("unicri-debug"), command);
 }
 
 /* So that who has been told that the guest runs can count on it. */
@@ -88,7 +87,7 @@ static void wait_attached(const struct container *c, const struct process *watch
     mutex_lock(&c->engine->lock);
     vmm = c->workload;
     mutex_unlock(&c->engine->lock);
-    while (process_alive(watcher) && process_alive(&vmm) && tracer_of(vmm.pid) != watcher->pid &&
+    while (process_alive(watcher) && process_alive(&vmm) && guest_tracer(&vmm) != watcher->pid &&
            !deadline_passed(deadline))
         clock_sleep_until(deadline_in(ATTACH_PAUSE));
 }
@@ -125,13 +124,14 @@ void guest_watch_stop(const struct container *c)
     mutex_lock(&c->engine->lock);
     vmm = c->workload;
     mutex_unlock(&c->engine->lock);
-    tracer = vmm.pid ? tracer_of(vmm.pid) : 0;
+    tracer = vmm.pid ? guest_tracer(&vmm) : 0;
     /* Held before it is looked at: the number cannot come to mean another. */
-    if (!tracer || pidref_open(tracer, 0, &p, NULL) < 0 || !is_watcher(tracer))
+    if (!tracer || pidref_open(tracer, 0, &p, NULL) < 0 ||
+        !guest_tracer_is(tracer, MOVED_ASIDE_ARG))
         return;
     if (pidref_kill(&p, SIGTERM, &err) < 0)
         log_warn("container %s: its watcher: %s", c->id, err.msg);
-    while (tracer_of(vmm.pid) == tracer && !deadline_passed(deadline))
+    while (guest_tracer(&vmm) == tracer && !deadline_passed(deadline))
         clock_sleep_until(deadline_in(ASIDE_PAUSE));
 }
 

@@ -16,6 +16,11 @@
 
 /** guest_watch_wanted() - is such a process to watch the container's guest? */
 bool guest_watch_wanted(const struct container *c);
+/** guest_tracer() - who traces this process; 0: nobody, or it is gone. */
+pid_t guest_tracer(const struct process *vmm);
+/** guest_tracer_is() - by its command line, which only root writes: is it `unicri-debug COMMAND`?
+ */
+bool guest_tracer_is(pid_t pid, const char *command);
 /** guest_watch_start() - nothing when it is not wanted. What goes wrong is logged: it keeps no
  * guest from running. */
 void guest_watch_start(struct container *c);

@@ -18,6 +18,7 @@
 #include "base/strbuf.h"
 #include "sandbox/cdi.h"
 #include "sandbox/guest_debug.h"
+#include "sandbox/guest_leftovers.h"
 #include "sandbox/guest_net.h"
 #include "sandbox/guest_run.h"
 #include "sandbox/guest_session.h"
@@ -453,6 +454,7 @@ static int started(struct container *c, struct err *err)
 static void adopted(struct container *c)
 {
     guest_gdb_adopted(c);
+    guest_leftovers_adopted(c);
     guest_stands_watch(c);
 }
 

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 	"unsafe"
-
-	h "unicri.dev/e2e/harness"
 )
 
 // KVM's numbers (linux/kvm.h).
@@ -190,65 +188,9 @@ func TestGdbHvt(t *testing.T) {
 	// A handler that does not allow gdb: the tender has the narrow filter.
 	p, c = runIn(t, n, "narrow", "regs", "debug.hvt")
 	c.WaitLog(t, "counting", 20*time.Second)
-	if line := tenderLine(t, n, c); strings.Contains(line, "--debug") {
+	if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", vmm(t, n, c))); strings.Contains(string(line), "--debug") {
 		t.Errorf("started with %q", line)
 	}
 	p.Remove(t)
 	noDebuggers(t, n)
-}
-
-// tenderLine is the command line of a guest's VMM.
-func tenderLine(t *testing.T, n *h.Node, c *h.Ctr) string {
-	t.Helper()
-	for _, pid := range n.Pids() {
-		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if s := strings.ReplaceAll(string(line), "\x00", " "); strings.HasPrefix(s, "unicri-tender ") && strings.Contains(s, "--name="+c.ID) {
-			return s
-		}
-	}
-	t.Fatalf("no tender of %s", c.ID)
-	return ""
-}
-
-// TestGdbHvtKilled kills the debugger in all of its states; the tender gets rid of what it has left.
-func TestGdbHvtKilled(t *testing.T) {
-	needHvtDebug(t)
-	n := node(t, "debug")
-	p, c := runIn(t, n, "killed", "open", "debug.hvt")
-	c.WaitLog(t, "counting", 20*time.Second)
-	at := symbol(t, "debug.hvt", "debug_middle")
-	for _, how := range []string{"stopped at a breakpoint", "running into one", "stepping"} {
-		g := connect(t, "spdy", c)
-		g.want(fmt.Sprintf("Z0,%x,1", at), "OK")
-		g.want("c", "T05")
-		switch how {
-		case "running into one":
-			g.want(fmt.Sprintf("z0,%x,1", at), "OK")
-			g.want("s", "T05")
-			g.want(fmt.Sprintf("Z0,%x,1", at), "OK")
-			g.send("c")
-		case "stepping":
-			g.want(fmt.Sprintf("z0,%x,1", at), "OK")
-			g.send("s")
-		}
-		for _, pid := range debuggers(t, n) {
-			syscall.Kill(pid, syscall.SIGKILL)
-		}
-		g.rest(t)
-		noDebuggers(t, n)
-		t.Log(how)
-		goesOn(t, c)
-	}
-	// Nothing is left for the next one.
-	g := connect(t, "spdy", c)
-	g.send("c")
-	time.Sleep(200 * time.Millisecond)
-	io.WriteString(g.in, "\x03")
-	if got := g.answer(); !strings.HasPrefix(got, "T02") {
-		t.Errorf("a stop of nobody's: %q", got)
-	}
-	g.want("D", "OK")
-	g.rest(t)
-	goesOn(t, c)
-	p.Remove(t)
 }

@@ -22,6 +22,11 @@ bool breakpoint_at(const struct rsp *r, uint64_t addr)
     return false;
 }
 
+static int note(struct rsp *r, const struct rsp_breakpoint *b, bool there)
+{
+    return r->target->note ? r->target->note(r->arg, b->addr, b->was, there) : 0;
+}
+
 /* In the guest's memory, unless the target has a better way. */
 static int insert(struct rsp *r, struct rsp_breakpoint *b)
 {
@@ -29,16 +34,19 @@ static int insert(struct rsp *r, struct rsp_breakpoint *b)
 
     if (r->target->breakpoint)
         return r->target->breakpoint(r->arg, b->addr, true);
-    return r->target->read(r->arg, b->addr, &b->was, 1) < 0
-               ? -1
-               : r->target->write(r->arg, b->addr, &int3, 1);
+    if (r->target->read(r->arg, b->addr, &b->was, 1) < 0 || note(r, b, true) < 0)
+        return -1;
+    if (r->target->write(r->arg, b->addr, &int3, 1) == 0)
+        return 0;
+    (void)note(r, b, false);
+    return -1;
 }
 
 static int take_out(struct rsp *r, const struct rsp_breakpoint *b)
 {
     if (r->target->breakpoint)
         return r->target->breakpoint(r->arg, b->addr, false);
-    return r->target->write(r->arg, b->addr, &b->was, 1);
+    return r->target->write(r->arg, b->addr, &b->was, 1) < 0 ? -1 : note(r, b, false);
 }
 
 int breakpoint_add(struct rsp *r, uint64_t addr)
@@ -97,7 +105,7 @@ int guest_write(struct rsp *r, uint64_t addr, const void *buf, size_t len)
         if (b->addr < addr || b->addr - addr >= len)
             continue;
         b->was = ((const uint8_t *)buf)[b->addr - addr];
-        if (r->target->write(r->arg, b->addr, &int3, 1) < 0)
+        if (note(r, b, true) < 0 || r->target->write(r->arg, b->addr, &int3, 1) < 0)
             return -1;
     }
     return 0;

@@ -14,6 +14,7 @@
  *   --netns-fd      the pod's network namespace, where TAP is.
  *   --uid           whose rights are left once all of this is open.
  *   --once          output has an end: no following.
+ *   --leftovers-fd  gdb of spt guests: a file of struct leftovers.
  *   --core-max      watch, core of a crashed guest: how large a file on stdout may become.
  *   --rsp-fd        a socket on which the VMM itself serves GDB's protocol: nothing is traced then;
  *   --core-fd       a pipe to which the VMM itself writes a core file.
@@ -44,6 +45,7 @@ struct debug_options {
     bool hvt;
     uint64_t memory;
     int kernel_fd, log_fd, attach_fd, netns_fd, rsp_fd, core_fd; /* -1: not given */
+    int leftovers_fd;                                            /* gdb, spt: see leftovers.h */
     bool input, once;
     uint64_t core_max; /* bytes of a core file that watch writes */
     const char *tap;

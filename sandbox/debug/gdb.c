@@ -110,6 +110,19 @@ static void send_bytes(void *arg, const void *data, size_t len)
         s->rsp.state = RSP_OVER;
 }
 
+/* Row first: see leftovers.h. The word is told before the first and after the last. */
+static int note(void *arg, uint64_t addr, uint8_t was, bool there)
+{
+    struct leftovers *l = tracee.leftovers;
+
+    (void)arg;
+    if (!l)
+        return 0;
+    if (!leftovers_note(l, addr, was, there))
+        return -1;
+    return leftovers_arm(l, tracee.mem_fd, leftovers_any(l)) ? 0 : -1;
+}
+
 static int hardware(void *arg, uint64_t addr, bool add)
 {
     struct session *s = arg;
@@ -118,6 +131,7 @@ static int hardware(void *arg, uint64_t addr, bool add)
 }
 
 static const struct rsp_target spt_target = {
+    .note = note,
     .registers = get_registers,
     .set_registers = put_registers,
     .read = read_memory,
@@ -172,8 +186,8 @@ static void guest_changed(struct session *s)
         return;
     }
     s->asked = false;
-    if (rsp_stopped(&s->rsp, gdb_number(tracee.signal)))
-        tracee.signal = 0; /* not the guest's affair */
+    if (rsp_stopped(&s->rsp, gdb_number(tracee.signal)) && tracee_forget_signal(&s->why) < 0)
+        s->rsp.state = RSP_OVER;
 }
 
 static bool from_client(struct session *s)
@@ -223,6 +237,8 @@ static int run(const struct debug_options *o, struct err *err)
     if (tracee_stop(err) < 0)
         return -1;
     tracee.changed = tracee.changeable; /* by somebody before us, perhaps */
+    if (tracee.leftovers && !leftovers_undo(tracee.leftovers, tracee.mem_fd, tracee.size))
+        return err_set(err, ERR_STATE, "what a debugger has left in the guest does not go out");
     rc = serve(s, err);
     if (s->rsp.state == RSP_RUNNING || tracee.state == TRACEE_RUNNING) {
         /* What it is stopped by now nobody has been told. */
@@ -234,4 +250,10 @@ static int run(const struct debug_options *o, struct err *err)
     return rc;
 }
 
-const struct debug_command debug_gdb = {.name = "gdb", .traces = true, .run = run};
+static int open_leftovers(const struct debug_options *o, struct err *err)
+{
+    return o->hvt ? 0 : spt_leftovers(&tracee, o->leftovers_fd, err);
+}
+
+const struct debug_command debug_gdb = {
+    .name = "gdb", .traces = true, .open = open_leftovers, .run = run};

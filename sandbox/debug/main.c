@@ -87,6 +87,8 @@ static int one_argument(const char *arg, struct debug_options *o, struct err *er
         return fd_argument(value, &o->rsp_fd, err);
     if (str_eq(key, "--core-fd"))
         return fd_argument(value, &o->core_fd, err);
+    if (str_eq(key, "--leftovers-fd"))
+        return fd_argument(value, &o->leftovers_fd, err);
     if (str_eq(key, "--backend"))
         o->hvt = str_eq(value, "hvt");
     else if (str_eq(key, "--tap"))
@@ -134,6 +136,7 @@ static int parse(char *const *argv, struct debug_options *o, const struct debug_
 int main(int argc, char **argv)
 {
     struct debug_options o = {.kernel_fd = -1,
+                              .leftovers_fd = -1,
                               .log_fd = -1,
                               .attach_fd = -1,
                               .netns_fd = -1,

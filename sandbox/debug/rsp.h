@@ -39,6 +39,8 @@ struct rsp_target {
     int (*resume)(void *arg, bool step, int signal);
     /* How breakpoints are made when not by int3 in memory; else NULL. */
     int (*breakpoint)(void *arg, uint64_t addr, bool add);
+    /* Before an int3 comes into memory, and after it has gone; NULL: nobody wants to know. */
+    int (*note)(void *arg, uint64_t addr, uint8_t was, bool there);
     int (*stop)(void *arg); /* asked to; rsp_stopped() follows */
     void (*send)(void *arg, const void *data, size_t len);
 };

@@ -127,6 +127,18 @@ static uint64_t tender_traps(const struct tracee *t)
     return r.rax;
 }
 
+/* If we are killed before we have dealt with it, the guest's handler (tender_last_trap) is to see
+ * that we may have moved the guest already. */
+static void mark_int3(const struct tracee *t)
+{
+    siginfo_t info;
+
+    if (ptrace(PTRACE_GETSIGINFO, t->pid, NULL, &info) < 0 || info.si_code != SI_KERNEL)
+        return;
+    info.si_code = TRAP_BRKPT;
+    (void)ptrace(PTRACE_SETSIGINFO, t->pid, NULL, &info);
+}
+
 /* Returns: false when it was nothing: the guest runs on. */
 static bool take_status(struct tracee *t, int status)
 {
@@ -136,6 +148,8 @@ static bool take_status(struct tracee *t, int status)
         return true;
     }
     t->signal = status >> 16 == PTRACE_EVENT_STOP ? 0 : WSTOPSIG(status);
+    if (t->signal == SIGTRAP && !t->hvt)
+        mark_int3(t);
     t->trap = t->signal == SIGTRAP ? tender_traps(t) : 0;
     /* It only wants to know whether somebody is here. */
     if (t->trap == TENDER_TRAP_READY && ptrace(PTRACE_CONT, t->pid, NULL, 0UL) == 0)
@@ -194,6 +208,26 @@ int tracee_stop(struct err *err)
     if (t->state != TRACEE_STOPPED)
         return err_set(err, ERR_STATE, "the guest has ended");
     return 0;
+}
+
+/* The wish to stop it is pending while it is let go: it executes nothing. */
+int tracee_forget_signal(struct err *err)
+{
+    struct tracee *t = &tracee;
+
+    if (t->signal == 0)
+        return 0;
+    if (ptrace(PTRACE_INTERRUPT, t->pid, NULL, NULL) < 0)
+        return err_sys(err, "hold the guest");
+    t->signal = 0;
+    do { /* others' signals come first, and are the guest's */
+        if (ptrace(PTRACE_CONT, t->pid, NULL, (unsigned long)t->signal) < 0)
+            return err_sys(err, "hold the guest");
+        t->state = TRACEE_RUNNING;
+        if (!tracee_wait(STOP_TIMEOUT))
+            return err_set(err, ERR_DEADLINE, "the guest does not stop");
+    } while (t->state == TRACEE_STOPPED && t->signal != 0);
+    return t->state == TRACEE_STOPPED ? 0 : err_set(err, ERR_STATE, "the guest has ended");
 }
 
 int tracee_resume(bool step, int deliver, struct err *err)

@@ -20,6 +20,7 @@
 #include <sys/user.h>
 
 #include "sandbox/debug/debug.h"
+#include "sandbox/debug/leftovers.h"
 #include "vmm/vmm.h"
 
 #define GUEST_LOW       UINT64_C(0x10000) /* guests own nothing below */
@@ -41,8 +42,9 @@ struct tracee {
     bool changed;    /* and it may be so now: to be undone */
     uint64_t breakpoint[HVT_BREAKPOINTS]; /* hvt; 0: none */
     uint64_t trap;                        /* STOPPED by SIGTRAP, hvt: TENDER_TRAP_* */
-    int signal; /* STOPPED: what the guest has been stopped by; 0: by us */
-    int status; /* ENDED: as of wait(2) */
+    int signal;                  /* STOPPED: what the guest has been stopped by; 0: by us */
+    struct leftovers *leftovers; /* spt, mapped; NULL: nobody undoes what we leave */
+    int status;                  /* ENDED: as of wait(2) */
 };
 extern struct tracee tracee;
 
@@ -57,6 +59,9 @@ int tracee_stop(struct err *err) MUST_CHECK;
 /** tracee_wait() - has it stopped or ended by itself? Waits up to `ms`. Returns: true when the
  * state has changed. */
 bool tracee_wait(int ms);
+/** tracee_forget_signal() - what it has been stopped by is our doing: from now on it is stopped by
+ * us, also for the kernel, which would deliver the signal if we were killed. */
+int tracee_forget_signal(struct err *err) MUST_CHECK;
 /** tracee_resume() - with signal `deliver` (0: none); `step`: one instruction. */
 int tracee_resume(bool step, int deliver, struct err *err) MUST_CHECK;
 
@@ -75,6 +80,11 @@ int tracee_set_registers(const struct user_regs_struct *r, struct err *err) MUST
 /** tracee_read() - Errors: INVALID (not the guest's memory, all or nothing). */
 int tracee_read(uint64_t addr, void *buf, size_t len, struct err *err) MUST_CHECK;
 int tracee_write(uint64_t addr, const void *buf, size_t len, struct err *err) MUST_CHECK;
+
+/* ---- tracee_spt.c */
+
+/** spt_leftovers() - with rights: map what a debugger leaves behind, if `fd` is there. */
+int spt_leftovers(struct tracee *t, int fd, struct err *err) MUST_CHECK;
 
 /* ---- tracee_hvt.c */
 

@@ -13,6 +13,11 @@
 #define UC_STACK_SP 16
 #define UC_RIP      168
 
+/* Of siginfo, and what stands there. */
+#define SI_CODE    8
+#define SI_KERNEL  128
+#define TRAP_BRKPT 1
+
 /* Pauses of 20 ms on one instruction. */
 #define TRAP_PAUSES   1500
 #define TRAP_PAUSE_NS 20000000
@@ -37,14 +42,23 @@ tender_last_signal:
  * (tender_last_armed) the guest tries the instruction again and again, until somebody has put the old one back.
  * Otherwise, and in the end, the guest dies by SIGTRAP: in here that is blocked, so that a second one is fatal. How
  * often it has tried stands at the bottom of the signal stack, with the place.
+ *
+ * The trap may also be what a killed debugger was stopped at and had not yet taken away: a step (then the guest simply
+ * goes on), or an int3 that it has marked (TRAP_BRKPT), since it may already have put the guest back onto it.
  */
 	.globl tender_last_trap
 	.type tender_last_trap, @function
 tender_last_trap:
-	cmpq	$0, tender_last_armed(%rip)
+	movq	UC_RIP(%rdx), %rax
+	cmpl	$SI_KERNEL, SI_CODE(%rsi)
+	je	0f
+	cmpl	$TRAP_BRKPT, SI_CODE(%rsi)
+	jne	3f
+	cmpb	$0xcc, -1(%rax)
+	jne	3f
+0:	cmpq	$0, tender_last_armed(%rip)
 	je	2f
 	movq	UC_STACK_SP(%rdx), %rcx
-	movq	UC_RIP(%rdx), %rax
 	cmpq	%rax, 8(%rcx)
 	je	1f
 	movq	%rax, 8(%rcx)
@@ -57,7 +71,7 @@ tender_last_trap:
 	xorl	%esi, %esi
 	movl	$SYS_nanosleep, %eax
 	syscall
-	movl	$SYS_rt_sigreturn, %eax
+3:	movl	$SYS_rt_sigreturn, %eax
 	addq	$8, %rsp
 	syscall
 	ud2
