@@ -227,8 +227,18 @@ static void test_frames_of_others(void **state)
         put_icmp6(frame, ND_SOLICIT, extended);
         assert_int_equal(passes(frame), !extended);
     }
-    put(frame, ETH_P_IPV6); /* nonsense harms nobody; only u32 cannot tell it from the rest */
-    assert_int_equal(passes(frame), str_eq(mode, "bpf"));
+    /* All zero, it is a chain of hop-by-hop options without end: nobody sees what stands behind. */
+    put(frame, ETH_P_IPV6);
+    assert_false(passes(frame));
+    /* A router's message behind five headers of destination options. */
+    put_icmp6(frame, ROUTER_AD, false);
+    frame[ETH_HLEN + 6] = 60;
+    memmove(frame + ETH_HLEN + 80, frame + ETH_HLEN + 40, FRAME_BYTES - ETH_HLEN - 80);
+    for (int i = 0; i < 5; i++) {
+        memset(frame + ETH_HLEN + 40 + i * 8, 0, 8);
+        frame[ETH_HLEN + 40 + i * 8] = i < 4 ? 60 : ICMPV6;
+    }
+    assert_false(passes(frame));
 }
 
 /* The same rules whether it is only the source that is looked at or the metadata service, too. */
