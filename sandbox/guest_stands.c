@@ -43,7 +43,7 @@ static void end(struct container *c)
         return;
     if (guest_watch_holds(c) && is_crash(c, driver, record) && !guest_watch_dump(c))
         return;
-    log_info("container %s: its guest stands still for good: its VMM is ended", c->id);
+    log_info("container %s: its guest stands still for good or was reset: its VMM is ended", c->id);
     cgroup_kill_now(&c->engine->cgroups, c->cgroup);
 }
 

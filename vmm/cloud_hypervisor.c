@@ -7,7 +7,9 @@
  *
  * What becomes of the guest it tells as events, objects of JSON, in the record: a panic (by the
  * guest's driver for its pvpanic device), a shutdown, a reboot. A guest that powers off ends it
- * with status 0. One that resets is booted anew in the same process.
+ * with status 0. One that resets is booted anew in the same process, until the daemon sees it and
+ * ends that: whether a container starts again is not its VMM's to say. The size of the pod's frames
+ * (MTU) is not told to its guests: it would ask for it with a socket that the jail forbids.
  */
 #include <string.h>
 
@@ -168,9 +170,13 @@ static int plan(const struct vmm_handler *handler, const struct vmm_spec *spec,
     arg2(ret, "--console", xstrdup("off"));
     arg2(ret, "--rng", xstrdup("src=/dev/urandom"));
     strv_push(&ret->argv, "--pvpanic");
+    /* Its warnings would go among the console's lines; of what it ends with it says the reason on
+     * stderr anyway. */
+    arg2(ret, "--log-file", xstrdup("/dev/null"));
     if (host_set_program(ret, program, err) < 0 || host_put_libraries(ret, program, err) < 0 ||
         host_put_kvm(ret, err) < 0 ||
         host_put(ret, VMM_BIND_DEVICE, "/dev/urandom", "/dev/urandom", err) < 0 ||
+        host_put(ret, VMM_BIND_DEVICE, "/dev/null", "/dev/null", err) < 0 ||
         plan_fd(ret, spec->control_fd, API_FD, false, err) < 0)
         return -1;
     if (spec->record_fd >= 0) {
@@ -243,14 +249,21 @@ static bool happened(const char *record, const char *name)
     return false;
 }
 
+static bool rebooted(const char *record)
+{
+    return happened(record, "rebooting");
+}
+
 static void explain(const struct vmm_ending *end, struct vmm_verdict *ret)
 {
     *ret = (struct vmm_verdict){.exit_code = end->exited ? end->code : 128 + end->code,
                                 .reason = "Error",
                                 .message = "Cloud Hypervisor could not set the guest up, or could "
                                            "not go on with it"};
-    if (end->exited && happened(end->record, "panic"))
+    if (happened(end->record, "panic") && (end->exited || rebooted(end->record)))
         family_end(end->family, VMM_END_PANIC, -1, ret);
+    else if (!end->exited && rebooted(end->record))
+        family_end(end->family, VMM_END_RESET, -1, ret);
     else if (!end->exited)
         ret->message = "the VMM was ended by a signal";
     else if (end->code == 0)
@@ -274,5 +287,6 @@ const struct vmm_driver vmm_cloud_hypervisor = {
     .ready = ready,
     .shutdown = shut_down,
     .record = true,
+    .stands = rebooted,
     .explain = explain,
 };

@@ -367,8 +367,9 @@ struct vmm_driver {
      * file, and goes on with it by itself; a reader that has gone ends it. */
     int (*dump)(int fd, int out_fd, deadline_t deadline, struct err *err);
     bool record; /* its VMM writes to vmm_spec.record_fd */
-    /** Does the guest stand still for good, though its VMM has not ended? Then the VMM is to be
-     * killed; `explain` knows by the record what that means. NULL: it never does. */
+    /** Does the guest stand still for good, or was it reset and is booted anew, though its VMM has
+     * not ended? Then the VMM is to be killed; `explain` knows by the record what that means. NULL:
+     * it never does. */
     bool (*stands)(const char *record);
     /** What an end of the VMM means; fills all of *ret. */
     void (*explain)(const struct vmm_ending *end, struct vmm_verdict *ret);

@@ -27,7 +27,7 @@ type driver struct {
 	old    string                                     // what a version that is too old says of itself
 	guest  func(role string) (ref string, a []string) // roles: hello, exit 42, crash, idle, spin
 	api    bool                                       // its monitor is a stand-in that plays roles, and has an API
-	panics bool                                       // its stand-in also plays a guest that panics
+	panics bool                                       // its stand-in also plays guests that panic and reset
 	crash  string                                     // reason of a container whose guest crashed; "" = any but "Completed"
 	root   []string                                   // what its jail may hold
 	disk   string                                     // what a guest of it says of its disk
@@ -259,9 +259,15 @@ func contract(t *testing.T, n *h.Node, d driver) {
 	})
 	if d.api {
 		if d.panics {
-			t.Run("panic", func(t *testing.T) {
+			t.Run("panic and reset", func(t *testing.T) {
 				p, c := run(t, "panic")
 				if s := c.Wait(t, 20e9); s.ExitCode != 1 || s.Reason != "GuestPanicked" {
+					t.Errorf("%v %s", s, c.RawLog())
+				}
+				end(t, p)
+				// One that resets would be booted anew by its monitor.
+				p, c = run(t, "reset")
+				if s := c.Wait(t, 30e9); s.ExitCode != 1 || s.Reason != "GuestReset" {
 					t.Errorf("%v %s", s, c.RawLog())
 				}
 				end(t, p)

@@ -104,6 +104,12 @@ static void event(const char *source, const char *name)
                       source, name);
 }
 
+static void log_file(const char *path)
+{
+    if (open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) < 0)
+        fake_refuse(path, "the log cannot be made");
+}
+
 static void event_monitor(const char *list)
 {
     struct stat st;
@@ -159,6 +165,8 @@ static bool take(const char *option, const char *value)
         disk(value);
     else if (strcmp(option, "--net") == 0)
         net(value);
+    else if (strcmp(option, "--log-file") == 0)
+        log_file(value);
     else if (strcmp(option, "--event-monitor") == 0)
         event_monitor(value);
     else
@@ -196,6 +204,10 @@ int main(int argc, char **argv)
         event("guest", "panic");
         event("vm", "shutdown");
         return 0;
+    }
+    if (fake_role(&fake, "reset")) {
+        event("vm", "rebooting");
+        event("vm", "rebooted");
     }
     fake_run(&fake);
 }
