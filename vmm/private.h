@@ -83,6 +83,7 @@ struct family {
                                        NULL. NULL: its exit status */
     bool ends_by_reset;             /* it knows no other end */
     bool deaf;                      /* it knows no power button: a wait for it is in vain */
+    bool modern;                    /* looks for PCI devices of virtio 1 only */
     unsigned tells;                 /* TELLS_* */
     /** The same where it hangs on more than the family. NULL: `tells`. */
     unsigned (*tells_of)(const struct vmm_spec *spec);

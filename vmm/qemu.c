@@ -17,22 +17,23 @@
 #include "vmm/qemu_host.h"
 #include "vmm/qmp.h"
 
-#define FIRST_FD      3
-#define MEMORY_MIN    (8 * MIB)
-#define MEMORY_MAX    (UINT64_C(1) << 40)
-#define CPUS_MAX      64
-#define APPEND_MAX    2047 /* what Linux and most loaders take */
-#define OVERHEAD_BASE (48 * MIB)
-#define OVERHEAD_CPU  (2 * MIB)
-#define TB_EXTRA_MIB  32 /* what describes it */
-#define TB_MIB        64 /* TCG's translation buffer */
-#define RECORD_MAX    4096
-#define MTU_MIN       68 /* virtio 1.1, 5.1.4 */
-#define PIDS          64
-#define NOFILE        128
-#define NOFILE_SHARES 1024
-#define SERIAL_MAX    20 /* virtio's */
-#define SERIAL_CHARS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+#define FIRST_FD        3
+#define MEMORY_MIN      (8 * MIB)
+#define MEMORY_MAX      (UINT64_C(1) << 40)
+#define CPUS_MAX        64
+#define APPEND_MAX      2047 /* what Linux and most loaders take */
+#define OVERHEAD_BASE   (48 * MIB)
+#define OVERHEAD_CPU    (2 * MIB)
+#define TB_EXTRA_MIB    32 /* what describes it */
+#define TB_MIB          64 /* TCG's translation buffer */
+#define RECORD_MAX      4096
+#define MTU_MIN         68 /* virtio 1.1, 5.1.4 */
+#define PIDS            64
+#define NOFILE          128
+#define NOFILE_SHARES   1024
+#define BOOT_CODE_BYTES 440 /* of a boot sector */
+#define SERIAL_MAX      20  /* virtio's */
+#define SERIAL_CHARS    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 /* microvm without ACPI: its places for virtio devices (hw/i386/microvm of QEMU 7.1 and later) */
 #define MMIO_PLACES 8
@@ -69,11 +70,16 @@ static void arg2(struct making *m, const char *option, char *value)
     strv_take(&m->plan->argv, value);
 }
 
-/* virtio-KIND-{pci,device}OPTIONS; takes the options. */
+/* virtio-KIND-{pci,device}OPTIONS; takes the options. On PCI QEMU makes devices that old drivers
+ * know, too, by their old number. */
 static void virtio(struct making *m, const char *kind, char *options)
 {
+    const struct family *family = family_row(vmm_guest_family(m->spec->guest));
+    bool modern = !m->is.microvm && family && family->modern;
+
     arg2(m, "-device",
-         xasprintf("virtio-%s-%s%s", kind, m->is.microvm ? "device" : "pci", options));
+         xasprintf("virtio-%s-%s%s%s", kind, m->is.microvm ? "device" : "pci", options,
+                   modern ? ",disable-legacy=on" : ""));
     free(options);
     m->virtio++;
 }
@@ -98,6 +104,9 @@ static uint64_t overhead(const struct making *m)
     for (size_t i = 0; i < ARRAY_SIZE(files); i++)
         if (files[i] >= 0 && fstat(files[i], &st) == 0)
             sum += (uint64_t)st.st_size;
+    /* of a multiboot kernel it keeps a copy as it is to lie in memory, with all that is zero */
+    if (m->spec->guest->kernel == KERNEL_MULTIBOOT)
+        sum += m->spec->guest->kernel_end;
     return m->is.kvm ? sum : sum + (TB_MIB + TB_EXTRA_MIB) * MIB;
 }
 
@@ -105,6 +114,12 @@ static int plan_machine(struct making *m, struct err *err)
 {
     if (plan_memory(m->plan, m->config, m->spec, "QEMU", MEMORY_MIN, MEMORY_MAX, err) < 0)
         return -1;
+    if (m->spec->guest->kernel_end > m->plan->guest_memory)
+        return err_set(err, ERR_INVALID,
+                       "memory: the guest has %llu MiB, its kernel alone takes %llu: raise the "
+                       "memory limit",
+                       (unsigned long long)(m->plan->guest_memory / MIB),
+                       (unsigned long long)(m->spec->guest->kernel_end / MIB + 1));
     if (m->spec->cpus > CPUS_MAX)
         return err_set(err, ERR_INVALID, "cpus: %u, at most %d", m->spec->cpus, CPUS_MAX);
     m->plan->overhead = overhead(m);
@@ -207,6 +222,34 @@ static char *disk_serial(const struct vmm_block *block)
     return xasprintf(",serial=%.*s", SERIAL_MAX, s);
 }
 
+/* Nanos makes its first page tables right below 1 MiB, where QEMU's machines have their firmware,
+ * read-only: entered by PVH it dies at once. Booted by the firmware from its disk it runs. */
+static bool boots_from_disk(const struct making *m)
+{
+    return str_eq(vmm_guest_family(m->spec->guest), "nanos");
+}
+
+static int check_boot_disk(const struct making *m, struct err *err)
+{
+    unsigned char sector[512] = {0};
+    bool code = false;
+
+    if (m->is.microvm)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "guest: Nanos boots from its disk, which takes the machine q35");
+    if (m->spec->n_blocks == 0)
+        return err_set(err, ERR_INVALID, "guest: Nanos boots from its disk, and there is none");
+    if (pread(m->spec->blocks[0].fd, sector, sizeof(sector), 0) < 0)
+        return err_sys(err, "read the disk");
+    for (size_t i = 0; i < BOOT_CODE_BYTES; i++)
+        code = code || sector[i];
+    if (!code || sector[510] != 0x55 || sector[511] != 0xaa)
+        return err_set(err, ERR_INVALID,
+                       "disk: has no boot sector; Nanos boots from its disk: make it with Nanos' "
+                       "boot.img (mkfs -b)");
+    return 0;
+}
+
 /* Always raw: what the first bytes of a disk say is the guest's business. So are its errors: QEMU
  * would stop a guest whose disk finds no room on the node. */
 static int plan_blocks(struct making *m, struct err *err)
@@ -229,7 +272,9 @@ static int plan_blocks(struct making *m, struct err *err)
              xasprintf("driver=raw,node-name=disk%zu,read-only=%s,discard=unmap,file.driver=%s,"
                        "file.filename=/dev/fdset/%zu,file.locking=off,file.read-only=%s",
                        i, mode, S_ISBLK(st.st_mode) ? "host_device" : "file", i + 1, mode));
-        virtio(m, "blk", xasprintf(",drive=disk%zu%s,werror=report,rerror=report", i, serial));
+        virtio(m, "blk",
+               xasprintf(",drive=disk%zu%s,werror=report,rerror=report%s", i, serial,
+                         i == 0 && boots_from_disk(m) ? ",bootindex=0" : ""));
     }
     return 0;
 }
@@ -309,6 +354,8 @@ static int plan_kernel(struct making *m, struct err *err)
     autostrv char **arguments = NULL;
     autostrbuf line = STRBUF_INIT;
 
+    if (boots_from_disk(m))
+        return family_arguments(m->spec, &arguments, err) < 0 ? -1 : check_boot_disk(m, err);
     if (host_put_image_file(m->plan, m->spec->kernel_fd, m->spec->guest->binary, "/kernel", err) <
         0)
         return -1;

@@ -151,6 +151,64 @@ static void with_net_and_disks(void **state)
     vmm_plan_done(&p);
 }
 
+/* From its disk, which must be one to boot from. */
+static void nanos(void **state)
+{
+    struct guest g = guest_of("nanos", KERNEL_PVH);
+    autofree char *path = xasprintf("%s/nanos", directory);
+    autofd int fd = open(kernel, O_RDWR | O_CLOEXEC);
+    autofd int disk = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct vmm_block block = {.fd = disk};
+    struct vmm_spec spec = {.id = "x",
+                            .guest = &g,
+                            .kernel_fd = fd,
+                            .initrd_fd = -1,
+                            .blocks = &block,
+                            .n_blocks = 1,
+                            .control_fd = 12,
+                            .record_fd = 13};
+    unsigned char sector[512] = {[510] = 0x55, [511] = 0xaa};
+    struct vmm_plan p;
+
+    (void)state;
+    assert_int_equal(pwrite(disk, sector, sizeof(sector), 0), sizeof(sector));
+    assert_err(plan(&spec, &p), err, ERR_INVALID, "disk: has no boot sector");
+    vmm_plan_done(&p);
+    sector[0] = 0xfa;
+    assert_int_equal(pwrite(disk, sector, sizeof(sector), 0), sizeof(sector));
+    assert_ok(plan(&spec, &p), err);
+    assert_string_equal(option(&p, "-kernel", 0), "");
+    assert_true(
+        has_device(&p, "virtio-blk-pci,drive=disk0,werror=report,rerror=report,bootindex=0"));
+    vmm_plan_done(&p);
+    spec.machine = "microvm";
+    assert_err(plan(&spec, &p), err, ERR_UNSUPPORTED, "takes the machine q35");
+    vmm_plan_done(&p);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void modern_devices(void **state)
+{
+    struct guest g = guest_of("mewz", KERNEL_MULTIBOOT);
+    autofd int fd = open(kernel, O_RDWR | O_CLOEXEC);
+    struct vmm_net net = some_net();
+    struct vmm_spec spec = {.id = "x",
+                            .guest = &g,
+                            .kernel_fd = fd,
+                            .initrd_fd = -1,
+                            .nets = &net,
+                            .n_nets = 1,
+                            .control_fd = 12,
+                            .record_fd = 13};
+    struct vmm_plan p;
+
+    (void)state;
+    assert_ok(plan(&spec, &p), err);
+    assert_true(has_device(&p, "virtio-net-pci,netdev=net0,mac=02:00:00:00:00:07,host_mtu=1450,"
+                               "romfile=,disable-legacy=on"));
+    vmm_plan_done(&p);
+}
+
 static void microvm(void **state)
 {
     struct guest g = guest_of("linux", KERNEL_BZIMAGE);
@@ -214,6 +272,12 @@ static void refusals(void **state)
     spec.memory_limit = 0;
     spec.cpus = 65;
     assert_err(plan(&spec, &p), err, ERR_INVALID, "at most 64");
+    vmm_plan_done(&p);
+    spec.cpus = 1;
+    g.kernel_end = 300 * MIB;
+    spec.memory_limit = 256 * MIB;
+    assert_err(plan(&spec, &p), err, ERR_INVALID, "its kernel alone takes 301: raise");
+    g.kernel_end = 0;
     spec.cpus = 0;
     spec.machine = "pc,x=y";
     assert_err(plan(&spec, &p), err, ERR_INVALID, "neither 'auto' nor 'q35' nor 'microvm'");
@@ -404,8 +468,14 @@ static void shares(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(with_net_and_disks), cmocka_unit_test(microvm), cmocka_unit_test(refusals),
-        cmocka_unit_test(versions),           cmocka_unit_test(ends),    cmocka_unit_test(shares),
+        cmocka_unit_test(with_net_and_disks),
+        cmocka_unit_test(nanos),
+        cmocka_unit_test(modern_devices),
+        cmocka_unit_test(microvm),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(versions),
+        cmocka_unit_test(ends),
+        cmocka_unit_test(shares),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
