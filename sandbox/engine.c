@@ -237,7 +237,7 @@ static int lock_cgroup_root(struct engine *engine, struct err *err)
         return -1;
     if (cgroup_show(&engine->cgroups, engine->cgroup_root, &why) < 0)
         log_warn("runtime.cgroup_root: %s", why.msg);
-    why = (struct err)ERR_INIT;
+    why = ERR_INIT;
     engine->cgroup_lock_fd = cgroup_lock(&engine->cgroups, engine->cgroup_root, &why);
     if (engine->cgroup_lock_fd >= 0)
         return 0;
