@@ -10,16 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/child.h"
 #include "base/strbuf.h"
-#include "base/thread.h"
 #include "vmm/private.h"
 
-#define DIRECTORIES       "/usr/local/bin:/usr/bin:/usr/libexec:/bin"
-#define VERSION_TIMEOUT   (10 * NSEC_PER_SEC)
-#define VERSION_MAX_BYTES 4096
-#define SEEN_MAX          8
-#define KVM_API           12
+#define DIRECTORIES "/usr/local/bin:/usr/bin:/usr/libexec:/bin"
+#define KVM_API     12
 
 char *host_program(const char *configured, const char *name)
 {
@@ -41,7 +36,7 @@ char *host_program(const char *configured, const char *name)
 /* "... Firecracker v1.12.0 ...": true when the text names one that is new enough. */
 static char *judge(const char *program, const char *text, const struct host_version *wanted)
 {
-    const char *p = text ? strstr(text, wanted->before) : NULL;
+    const char *p = strstr(text, wanted->before);
     int major = 0, minor = 0;
 
     if (p)
@@ -54,83 +49,17 @@ static char *judge(const char *program, const char *text, const struct host_vers
     return NULL;
 }
 
-static char *ask(const char *program, const struct host_version *wanted)
-{
-    char *argv[] = {(char *)(uintptr_t)program, (char[]){"--version"}, NULL};
-    struct child_spec spec = {.path = program, .argv = argv};
-    struct child_status status;
-    autochild_output out = {0};
-    struct err err = ERR_INIT;
-
-    if (child_run(&spec, NULL, 0, VERSION_MAX_BYTES, deadline_in(VERSION_TIMEOUT), &out, &status,
-                  &err) < 0)
-        return xasprintf("'%s' cannot be run: %s", program, err.msg);
-    if (!out.out || !strstr(out.out, wanted->before))
-        return judge(program, out.errout, wanted);
-    return judge(program, out.out, wanted);
-}
-
-/* A file that was asked, and what came out. */
-struct seen {
-    dev_t device;
-    ino_t inode;
-    struct timespec changed;
-    const struct host_version *wanted;
-    char *why; /* NULL: it will do */
-};
-static struct seen seen[SEEN_MAX];
-static size_t next_seen;
-static struct mutex seen_lock = {PTHREAD_MUTEX_INITIALIZER};
-
-static bool same_file(const struct seen *s, const struct stat *st)
-{
-    return s->device == st->st_dev && s->inode == st->st_ino &&
-           s->changed.tv_sec == st->st_ctim.tv_sec && s->changed.tv_nsec == st->st_ctim.tv_nsec;
-}
-
-static bool recall(const struct stat *st, const struct host_version *wanted, char **ret)
-{
-    bool found = false;
-
-    mutex_lock(&seen_lock);
-    for (size_t i = 0; i < SEEN_MAX && !found; i++) {
-        found = seen[i].wanted == wanted && same_file(&seen[i], st);
-        if (found)
-            *ret = seen[i].why ? xstrdup(seen[i].why) : NULL;
-    }
-    mutex_unlock(&seen_lock);
-    return found;
-}
-
-static void remember(const struct stat *st, const struct host_version *wanted, const char *why)
-{
-    struct seen *s;
-
-    mutex_lock(&seen_lock);
-    s = &seen[next_seen++ % SEEN_MAX];
-    free(s->why);
-    *s = (struct seen){.device = st->st_dev,
-                       .inode = st->st_ino,
-                       .changed = st->st_ctim,
-                       .wanted = wanted,
-                       .why = why ? xstrdup(why) : NULL};
-    mutex_unlock(&seen_lock);
-}
-
 char *host_unfit(const char *program, const char *name, const struct host_version *wanted)
 {
-    struct stat st;
-    char *why = NULL;
+    char *argv[] = {(char *)(uintptr_t)program, (char[]){"--version"}, NULL};
+    autofree char *answer = NULL;
+    struct err err = ERR_INIT;
 
     if (!*program)
         return xasprintf("'%s' is not installed", name);
-    if (stat(program, &st) < 0)
-        return xasprintf("'%s': %s", program, strerror(errno));
-    if (recall(&st, wanted, &why))
-        return why;
-    why = ask(program, wanted);
-    remember(&st, wanted, why);
-    return why;
+    if (host_ask(program, argv, HOST_BOTH, &answer, &err) < 0)
+        return xasprintf("'%s' cannot be run: %s", program, err.msg);
+    return judge(program, answer, wanted);
 }
 
 char *host_no_kvm(void)

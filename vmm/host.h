@@ -24,10 +24,15 @@ char *host_unfit(const char *program, const char *name, const struct host_versio
 /** host_no_kvm() - NULL, or why there is no KVM (owned). */
 char *host_no_kvm(void);
 
-/** host_ask() - what argv[0] says on stdout, once a state of `program`'s file: a version, a list of
- * directories. *ret is owned by the caller. Errors: DEADLINE, UNAVAILABLE. Thread: any; runs a
- * child the first time. */
-int host_ask(const char *program, char *const *argv, char **ret, struct err *err) MUST_CHECK;
+enum host_answer {
+    HOST_STDOUT, /* by a program that ends with 0 */
+    HOST_BOTH,   /* on stdout and stderr, however it ends */
+};
+/** host_ask() - what argv[0] says, once a state of `program`'s file: a version, a list of
+ * directories. *ret is owned by the caller. Errors: DEADLINE, UNAVAILABLE; they are not remembered.
+ * Thread: any; runs a child the first time. */
+int host_ask(const char *program, char *const *argv, enum host_answer where, char **ret,
+             struct err *err) MUST_CHECK;
 
 /** host_set_program() - the plan's program. Errors: NOT_FOUND. */
 int host_set_program(struct vmm_plan *plan, const char *program, struct err *err) MUST_CHECK;

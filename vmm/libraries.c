@@ -6,100 +6,18 @@
  * The program is one that the administrator installed; what it says is still bounded, and becomes
  * nothing but directories that are bound read-only.
  */
-#include <assert.h>
 #include <elf.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/child.h"
 #include "base/strbuf.h"
-#include "base/thread.h"
 #include "vmm/host.h"
 #include "vmm/private.h"
 
-#define ASK_TIMEOUT     (10 * NSEC_PER_SEC)
-#define ANSWER_MAX      65536
-#define ASKED_MAX       16
 #define PROGRAM_HEADERS 64
 #define DIRECTORIES_MAX 16
-
-/* ---------------------------------------------------------------- questions */
-
-struct asked {
-    dev_t device;
-    ino_t inode;
-    struct timespec changed;
-    char *question, *answer; /* owned */
-};
-static struct asked asked[ASKED_MAX];
-static size_t next_asked;
-static struct mutex asked_lock = {PTHREAD_MUTEX_INITIALIZER};
-
-static char *recall(const struct stat *st, const char *question)
-{
-    char *ret = NULL;
-
-    mutex_lock(&asked_lock);
-    for (size_t i = 0; i < ASKED_MAX && !ret; i++) {
-        const struct asked *a = &asked[i];
-
-        if (a->question && a->device == st->st_dev && a->inode == st->st_ino &&
-            a->changed.tv_sec == st->st_ctim.tv_sec && a->changed.tv_nsec == st->st_ctim.tv_nsec &&
-            str_eq(a->question, question))
-            ret = xstrdup(a->answer);
-    }
-    mutex_unlock(&asked_lock);
-    return ret;
-}
-
-static void remember(const struct stat *st, const char *question, const char *answer)
-{
-    struct asked *a;
-
-    mutex_lock(&asked_lock);
-    a = &asked[next_asked++ % ASKED_MAX];
-    free(a->question);
-    free(a->answer);
-    *a = (struct asked){.device = st->st_dev,
-                        .inode = st->st_ino,
-                        .changed = st->st_ctim,
-                        .question = xstrdup(question),
-                        .answer = xstrdup(answer)};
-    mutex_unlock(&asked_lock);
-}
-
-int host_ask(const char *program, char *const *argv, char **ret, struct err *err)
-{
-    struct child_spec spec = {.path = argv[0], .argv = argv, .end_group = true};
-    autostrbuf line = STRBUF_INIT;
-    autofree char *question = NULL;
-    struct child_status status;
-    autochild_output out = {0};
-    struct stat st;
-
-    for (char *const *a = argv; *a; a++)
-        strbuf_addf(&line, "%s%s", a == argv ? "" : " ", *a);
-    assert(program);
-    question = strbuf_detach(&line);
-    if (stat(program, &st) < 0)
-        return err_sys(err, "look at program '%s'", program);
-    *ret = recall(&st, question);
-    if (*ret)
-        return 0;
-    if (child_run(&spec, NULL, 0, ANSWER_MAX, deadline_in(ASK_TIMEOUT), &out, &status, err) < 0)
-        return -1;
-    if (!status.exited || status.code != 0)
-        return child_explain(question, &status, &out, err);
-    *ret = xstrdup(out.out ? out.out : "");
-    remember(&st, question, *ret);
-    return 0;
-}
-
-/* ---------------------------------------------------------------- the loader */
 
 /* The loader that an ELF program names; "" for a static one or another kind of file. Owned. */
 static char *loader_of(const char *program)
@@ -166,7 +84,7 @@ int host_put_libraries(struct vmm_plan *plan, const char *program, struct err *e
 
     if (!*loader)
         return 0;
-    if (host_ask(program, argv, &answer, err) < 0)
+    if (host_ask(program, argv, HOST_STDOUT, &answer, err) < 0)
         return err_wrap(err, "ask the loader of '%s' for its libraries", program);
     for (char *l = strtok_r(answer, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
         if (take_line(program, l, &dirs, err) < 0)

@@ -75,7 +75,7 @@ static int put_data(struct vmm_plan *plan, const char *program, struct err *err)
     char *save = NULL;
     int n = 0;
 
-    if (host_ask(program, argv, &answer, err) < 0)
+    if (host_ask(program, argv, HOST_STDOUT, &answer, err) < 0)
         return err_wrap(err, "ask QEMU for its directories");
     for (char *l = strtok_r(answer, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
         char path[PATH_MAX];

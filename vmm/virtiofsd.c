@@ -56,7 +56,7 @@ static int is_rust(const char *program, bool *ret, struct err *err)
     char *argv[] = {(char *)(uintptr_t)program, (char[]){"--help"}, NULL};
     autofree char *help = NULL;
 
-    if (host_ask(program, argv, &help, err) < 0)
+    if (host_ask(program, argv, HOST_STDOUT, &help, err) < 0)
         return -1;
     *ret = strstr(help, "--shared-dir") != NULL;
     if (*ret ? strstr(help, "--fd") != NULL

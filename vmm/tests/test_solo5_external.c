@@ -198,6 +198,24 @@ static void ends(void **state)
     }
 }
 
+/* A program that could not be asked once, for a reason that its file does not show, is asked again.
+ */
+static void failures_are_not_remembered(void **state)
+{
+    autofree char *interpreter = path_join(directory, "interpreter");
+    autofree char *text = xasprintf("#!%s\n", interpreter), *why = NULL, *then = NULL;
+    const char *says = "#!/bin/sh\necho 'solo5-spt tender, version v0.12.1' >&2; exit 3\n";
+
+    (void)state;
+    assert_ok(fs_write_file(AT_FDCWD, program, text, strlen(text), 0755, &err), err);
+    why = vmm_driver_unavailable(vmm, "solo5-spt");
+    assert_non_null(strstr(why ? why : "", "cannot be run"));
+    assert_ok(fs_write_file(AT_FDCWD, interpreter, says, strlen(says), 0755, &err), err);
+    then = vmm_driver_unavailable(vmm, "solo5-spt");
+    assert_null(then);
+    say_version("solo5-spt tender, version v0.12.1");
+}
+
 static int set_up(void **state)
 {
     const struct option_table table = {vmm_options, vmm_options_n, &config};
@@ -234,6 +252,7 @@ int main(void)
         cmocka_unit_test(with_net_and_disk),
         cmocka_unit_test(without_devices),
         cmocka_unit_test(versions),
+        cmocka_unit_test(failures_are_not_remembered),
         cmocka_unit_test(ends),
     };
 
