@@ -219,6 +219,9 @@ int guest_path_read(const char *netns, const char *ifname, const char *ip, struc
  * fd75:6e69:6372:6900::1, so it needs a gateway to answer. (Loopback addresses lead to no guest: a
  * port forward dials the pod's own address inside the namespace.) Idempotent: an existing tap of
  * that name is opened again when nobody holds it, and filters of a guest that is gone are replaced.
+ * The guest's addresses are those that the interface has now: what it sends from one added later is
+ * dropped until it is linked again. At a port where an ordinary container and the guest both listen
+ * the container is heard.
  * Errors: UNSUPPORTED with the kernel feature that is missing; EXISTS when another guest holds the
  * pod's address.
  */

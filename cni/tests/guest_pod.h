@@ -150,6 +150,7 @@ __attribute__((unused)) static char *ask_udp(bool inside, const char *ip, uint16
 
 /* Servers of the side container: one thread that answers on the sockets given. */
 struct server {
+    const char *_Atomic reply;
     int tcp, udp;
     pthread_t thread;
     atomic_bool stop;
@@ -170,10 +171,10 @@ __attribute__((unused)) static void *server_thread(void *arg)
             autofd int c = accept(s->tcp, NULL, NULL);
 
             if (c >= 0 && read(c, buf, sizeof(buf)) > 0)
-                (void)!write(c, SIDECAR_REPLY, strlen(SIDECAR_REPLY));
+                (void)!write(c, s->reply, strlen(s->reply));
         }
         if (p[1].revents && recvfrom(s->udp, buf, sizeof(buf), 0, (void *)&from, &len) > 0)
-            (void)!sendto(s->udp, SIDECAR_REPLY, strlen(SIDECAR_REPLY), 0, (void *)&from, len);
+            (void)!sendto(s->udp, s->reply, strlen(s->reply), 0, (void *)&from, len);
     }
     return NULL;
 }
@@ -181,6 +182,7 @@ __attribute__((unused)) static void server_start(struct server *s, bool inside, 
                                                  uint16_t port)
 {
     s->stop = false;
+    s->reply = SIDECAR_REPLY;
     s->tcp = open_socket(inside, SOCK_STREAM, ip, port);
     s->udp = open_socket(inside, SOCK_DGRAM, ip, port);
     assert_int_equal(pthread_create(&s->thread, NULL, server_thread, s), 0);
