@@ -273,6 +273,17 @@ func contract(t *testing.T, n *h.Node, d driver) {
 				end(t, p)
 			})
 		}
+		t.Run("network", func(t *testing.T) { // through the tap and to the MAC that it was handed
+			p, c := run(t, "net")
+			c.WaitLog(t, "net: listening", 20e9)
+			for _, size := range []string{"56", "1400"} {
+				if out, err := n.NS.Output("busybox", "ping", "-c", "1", "-W", "5", "-s", size, p.IP(t)); err != nil {
+					t.Errorf("ping of %s bytes: %v %s", size, err, out)
+				}
+			}
+			c.WaitLog(t, "net: answered a ping", 20e9)
+			end(t, p)
+		})
 		t.Run("the monitor crashes", func(t *testing.T) {
 			p, c := run(t, "signal")
 			if s := c.Wait(t, 20e9); s.ExitCode <= 128 || s.Reason != "Error" || s.Message == "" {

@@ -75,13 +75,17 @@ static void net(const char *list)
 {
     static const char *const known[] = {"fd", "mac", "num_queues", NULL};
     const char *fd = need(list, "fd");
+    static char mac[20];
     struct ifreq req;
 
     check_words(list, known);
-    fake_mac(need(list, "mac"));
+    (void)snprintf(mac, sizeof(mac), "%s", need(list, "mac"));
+    fake_mac(mac);
+    fake.mac = mac;
     if (*fd != '[' || ioctl((int)strtol(fd + 1, NULL, 10), TUNGETIFF, &req) < 0 ||
         !(req.ifr_flags & IFF_VNET_HDR))
         fake_refuse(list, "is no tap with virtio headers");
+    fake.tap = (int)strtol(fd + 1, NULL, 10);
 }
 
 static void api_socket(const char *list)

@@ -65,7 +65,7 @@ static void check_machine(const json_t *m)
     }
 }
 
-static void check_config(const json_t *config)
+static void check_config(const json_t *config, struct fake *fake)
 {
     const json_t *b = json_object_get(config, "boot-source"), *one;
     size_t i;
@@ -85,7 +85,8 @@ static void check_config(const json_t *config)
         fake_check_object("network interface", one, net, COUNT(net));
         if (text(one, "guest_mac"))
             fake_mac(text(one, "guest_mac"));
-        fake_tap(text(one, "host_dev_name"));
+        fake->mac = text(one, "guest_mac");
+        fake->tap = fake_tap(text(one, "host_dev_name"));
     }
 }
 
@@ -138,7 +139,7 @@ int main(int argc, char **argv)
 
     struct fake fake = {.listener = fake_listen(values[1]), .answer = answer, .crash_status = 1};
 
-    check_config(config);
+    check_config(config, &fake);
     fake.line = text(json_object_get(config, "boot-source"), "boot_args");
     fake.line = fake.line ? fake.line : "";
     fake_run(&fake);

@@ -26,8 +26,8 @@ void fake_check_object(const char *what, const json_t *object, const struct fake
                        size_t n);
 /* Opens it as the real ones do, so that whoever must not is told by the kernel. */
 void fake_open(const char *what, const char *path, bool writable);
-/* A tap with virtio headers, by name. */
-void fake_tap(const char *name);
+/* A tap with virtio headers, by name. Returns its descriptor. */
+int fake_tap(const char *name);
 void fake_kvm(void);
 void fake_mac(const char *mac);
 
@@ -42,6 +42,8 @@ struct fake_answer {
 struct fake {
     const char *line; /* the guest's */
     int listener;
+    int tap; /* with virtio headers; of the role "net", which answers pings for `mac` */
+    const char *mac;
     /** Answers to a request that is in order. May end the program. */
     struct fake_answer (*answer)(const struct fake *fake, const struct fake_request *request);
     int crash_status; /* with which the real one ends when KVM gives up */
