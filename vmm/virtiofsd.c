@@ -18,9 +18,7 @@
 #define LISTEN_FD 3
 #define PIDS      16
 #define NOFILE    32768
-#define SHARE_DIR "/share"
-#define SHARED    "--shared-dir=" SHARE_DIR
-#define SOURCE    "source=" SHARE_DIR
+#define SHARE_DIR "/share" /* as the options below have it */
 
 #define FILES_TEXT "65536\n"
 
@@ -79,7 +77,7 @@ char *virtiofsd_missing(const struct vmm_config *config)
 
 static void plan_argv(struct vmm_plan *plan, bool rust)
 {
-    static const char *const of_rust[] = {SHARED,
+    static const char *const of_rust[] = {"--shared-dir=/share",
                                           "--fd=3",
                                           "--rlimit-nofile=0",
                                           "--sandbox=chroot",
@@ -92,7 +90,7 @@ static void plan_argv(struct vmm_plan *plan, bool rust)
                                           "--fd=3",
                                           "--rlimit-nofile=0",
                                           "-o",
-                                          SOURCE,
+                                          "source=/share",
                                           "-o",
                                           "sandbox=chroot,cache=auto,announce_submounts",
                                           "-o",
