@@ -37,6 +37,7 @@ type server struct {
 	im       cri.ImageServiceClient
 	version  string
 	seq      int
+	reply    []byte // of ListContainers, once
 }
 
 func (s *server) path(name string) string { return filepath.Join(s.dir, name) }
