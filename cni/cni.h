@@ -177,8 +177,12 @@ enum guest_link_mode {
     GUEST_LINK_U32,      /* the same by u32 */
 };
 
+#define GUEST_LINK_QUEUES_MAX 8
+
 struct guest_link {
     int tap_fd; /* owned by the caller; non-blocking, no vnet header unless asked */
+    int more_fds[GUEST_LINK_QUEUES_MAX - 1]; /* further queues of the tap; likewise */
+    size_t n_more;
     char tap[IFNAMSIZ];
     char mac[18]; /* the guest's: that of the pod's interface */
     int mtu;
@@ -190,6 +194,7 @@ struct guest_link {
 struct guest_link_options {
     uid_t owner_uid; /* may open the tap's queue; the fd is passed anyway */
     bool vnet_hdr;   /* IFF_VNET_HDR (QEMU, Firecracker), else plain frames (Solo5) */
+    unsigned queues; /* of the tap, at most GUEST_LINK_QUEUES_MAX; 0: one */
     bool any_source; /* frames leave from other addresses than the pod's, too */
     bool metadata;   /* and to the metadata services of clouds (169.254.169.254 and alike) */
     /* One that the guest cannot ask for, or is not to: mode BPF answers the guest's questions for
@@ -228,6 +233,8 @@ int guest_path_read(const char *netns, const char *ifname, const char *ip, struc
 int guest_link_create(const char *netns, const char *ifname, const char *tap,
                       const struct guest_link_options *options, struct guest_link *ret,
                       struct err *err) MUST_CHECK;
+/** guest_link_close() - the descriptors; the tap stays if it is held elsewhere or persistent. */
+void guest_link_close(struct guest_link *link);
 /** guest_link_remove() - undo it; only this tap and this redirect. Absent or namespace gone:
  * success. */
 int guest_link_remove(const char *netns, const char *ifname, const char *tap,

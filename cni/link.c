@@ -74,7 +74,7 @@ static const struct rtnl_iface *tap_of(const struct job *job, bool ours)
     return NULL;
 }
 
-static int tap_open(const struct job *job, struct err *err)
+static int queue_open(const struct job *job, struct err *err)
 {
     struct ifreq req = {.ifr_flags = IFF_TAP | IFF_NO_PI};
     autofd int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
@@ -86,16 +86,62 @@ static int tap_open(const struct job *job, struct err *err)
         return err_sys(err, "open '/dev/net/tun'");
     if (job->options->vnet_hdr)
         req.ifr_flags |= IFF_VNET_HDR;
+    if (job->options->queues > 1)
+        req.ifr_flags |= IFF_MULTI_QUEUE;
     (void)snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", job->tap);
     if (ioctl(fd, TUNSETIFF, &req) < 0) {
         if (errno == EBUSY)
             return err_set(err, ERR_EXISTS, "tap '%s' is held by another guest", job->tap);
         return err_sys(err, "make tap '%s'", job->tap);
     }
-    if (ioctl(fd, TUNSETOWNER, (unsigned long)job->options->owner_uid) < 0)
+    return TAKE_FD(fd);
+}
+
+/* One of an earlier guest may be of the other kind, with one queue or with several; it is ours. */
+static int first_queue(struct job *job, struct err *err)
+{
+    struct err why = ERR_INIT;
+    int fd = queue_open(job, &why);
+
+    if (fd < 0 && why.sys == EINVAL && tap_of(job, true)) {
+        if (rtnl_iface_del(job->nl, tap_of(job, true)->index, err) < 0)
+            return -1;
+        return queue_open(job, err);
+    }
+    if (fd < 0 && err)
+        *err = why;
+    return fd;
+}
+
+static int tap_open(struct job *job, struct err *err)
+{
+    struct guest_link *link = job->ret;
+    unsigned queues = job->options->queues;
+
+    if (queues > GUEST_LINK_QUEUES_MAX)
+        return err_set(err, ERR_INVALID, "tap '%s': %u queues, at most %d", job->tap, queues,
+                       GUEST_LINK_QUEUES_MAX);
+    link->tap_fd = first_queue(job, err);
+    if (link->tap_fd < 0)
+        return -1;
+    if (ioctl(link->tap_fd, TUNSETOWNER, (unsigned long)job->options->owner_uid) < 0)
         return err_sys(err, "give tap '%s' to user %u", job->tap,
                        (unsigned)job->options->owner_uid);
-    return TAKE_FD(fd);
+    while (link->n_more + 1 < queues) {
+        int fd = queue_open(job, err);
+
+        if (fd < 0)
+            return err_wrap(err, "queue %zu", link->n_more + 1);
+        link->more_fds[link->n_more++] = fd;
+    }
+    return 0;
+}
+
+void guest_link_close(struct guest_link *link)
+{
+    link->tap_fd = close_fd(link->tap_fd);
+    while (link->n_more > 0)
+        (void)close_fd(link->more_fds[--link->n_more]);
 }
 
 static int mtu_for(const struct rtnl_iface *pod)
@@ -264,11 +310,10 @@ static int join(struct job *job, const struct rtnl_iface *pod, int tap, struct e
 
 static int create_tap(struct job *job, const struct rtnl_iface *pod, struct err *err)
 {
-    autofd int fd = tap_open(job, err);
     struct err ignored = ERR_INIT;
     int index;
 
-    if (fd < 0)
+    if (tap_open(job, err) < 0)
         return -1;
     index = (int)if_nametoindex(job->tap);
     if (index == 0)
@@ -279,7 +324,6 @@ static int create_tap(struct job *job, const struct rtnl_iface *pod, struct err 
         (void)unjoin(job, pod->index, &ignored);
         return -1;
     }
-    job->ret->tap_fd = TAKE_FD(fd);
     job->ret->mtu = mtu_for(pod);
     (void)snprintf(job->ret->tap, sizeof(job->ret->tap), "%s", job->tap);
     (void)snprintf(job->ret->mac, sizeof(job->ret->mac), "%02x:%02x:%02x:%02x:%02x:%02x",
@@ -361,8 +405,10 @@ int guest_link_create(const char *netns, const char *ifname, const char *tap,
     if (check_names(ifname, tap, err) < 0)
         return -1;
     link.mode = guest_link_probe(NULL);
-    if (job_start(netns, &job, create_run, err) < 0)
+    if (job_start(netns, &job, create_run, err) < 0) {
+        guest_link_close(&link);
         return err_wrap(err, "link a guest");
+    }
     *ret = link;
     return 0;
 }

@@ -70,7 +70,7 @@ void container_unref(struct container *c)
         image_unref(c->image);
     guest_free(c->guest);
     cdi_free(c->cdi);
-    (void)close_fd(c->guest_link.tap_fd);
+    guest_link_close(&c->guest_link);
     free(c->image_id);
     free(c->image_ref);
     free(c->log_path);

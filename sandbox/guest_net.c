@@ -77,6 +77,8 @@ void guest_net_fill(struct container *c, const char *device, struct cni_result *
     *net = (struct vmm_net){
         .device = device,
         .tap_fd = c->guest_link.tap_fd,
+        .more_fds = c->guest_link.more_fds,
+        .n_more = c->guest_link.n_more,
         .tap = c->guest_link.tap,
         .mac = c->guest_link.mac,
         .mtu = c->guest_link.mtu,

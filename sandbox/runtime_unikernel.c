@@ -240,6 +240,13 @@ static int take_address(struct container *c, struct err *err)
                            holder);
 }
 
+static uint32_t guest_cpus(const struct linux_resources *r)
+{
+    int64_t period = r->cpu_period > 0 ? r->cpu_period : 100000;
+
+    return r->cpu_quota > 0 ? (uint32_t)((r->cpu_quota + period - 1) / period) : 0;
+}
+
 static int link_up(struct container *c, struct err *err)
 {
     if (have_guest(c, err) < 0)
@@ -258,6 +265,7 @@ static int link_up(struct container *c, struct err *err)
     options.owner_uid = c->jail_uid;
     options.vnet_hdr = driver && driver->vnet_hdr;
     guest_net_gateway(c, &options.gateway);
+    options.queues = vmm_net_queues(c->engine->vmm, driver, guest_cpus(&c->resources->r));
     if (guest_link_create(c->pod->netns, POD_IFNAME, TAP_NAME, &options, &c->guest_link, err) < 0)
         return -1;
     /* Else the VMM's exit would take the device down itself, and wait 20 ms for the kernel. Where
@@ -271,7 +279,7 @@ static int link_down(struct container *c, struct err *err)
     struct engine *engine = c->engine;
     bool mine, stays;
 
-    c->guest_link.tap_fd = close_fd(c->guest_link.tap_fd);
+    guest_link_close(&c->guest_link);
     mutex_lock(&engine->lock);
     mine = c->pod->guest == c;
     stays = c->pod->state == POD_READY;
@@ -292,13 +300,6 @@ static int link_down(struct container *c, struct err *err)
 }
 
 /* ---------------------------------------------------------------------- launch */
-
-static uint32_t guest_cpus(const struct linux_resources *r)
-{
-    int64_t period = r->cpu_period > 0 ? r->cpu_period : 100000;
-
-    return r->cpu_quota > 0 ? (uint32_t)((r->cpu_quota + period - 1) / period) : 0;
-}
 
 /* The guest's memory is what it was started with: a limit moves around it. */
 static int memory_of_vmm(const struct container *c, int64_t limit, int64_t *ret, struct err *err)
@@ -411,7 +412,7 @@ static int launch(struct container *c, struct monitor_plan *m, struct err *err)
     int rc = plan_and_put(c, &spec, m, err);
 
     /* The monitor's copy is the only one from here on. */
-    c->guest_link.tap_fd = close_fd(c->guest_link.tap_fd);
+    guest_link_close(&c->guest_link);
     return rc;
 }
 

@@ -50,6 +50,9 @@ const struct option vmm_options[] = {
      "program of the driver firecracker; empty: firecracker where programs usually are"},
     {"vmm.cloud_hypervisor_program", OPTION_STRING, AT(cloud_hypervisor_program), "", 0, 0,
      "program of the driver cloud-hypervisor; empty: cloud-hypervisor where programs usually are"},
+    {"vmm.net_queues", OPTION_INT, AT(net_queues), "4", 1, VMM_QUEUES_MAX,
+     "queues of the network device of a guest with several processors: as many as it has, at most "
+     "these; by QEMU. 1: always one"},
     {"vmm.qemu_program", OPTION_STRING, AT(qemu_program), "", 0, 0,
      "program of the driver qemu; empty: qemu-system-x86_64 where programs usually are"},
     {"vmm.qemu_machine", OPTION_STRING, AT(qemu_machine), "auto", 0, 0,
@@ -229,6 +232,15 @@ const struct vmm_driver *vmm_driver_find(const char *name)
         if (str_eq(drivers[i]->name, name))
             return drivers[i];
     return NULL;
+}
+
+unsigned vmm_net_queues(const struct vmm *vmm, const struct vmm_driver *driver, uint32_t cpus)
+{
+    uint32_t most = (uint32_t)vmm->config->net_queues;
+
+    if (!driver || !(driver->can & VMM_CAN_QUEUES) || cpus < 2)
+        return 1;
+    return cpus < most ? cpus : most;
 }
 
 nsec_t vmm_ready_timeout(const struct vmm *vmm)

@@ -191,22 +191,47 @@ static int plan_channels(struct making *m, struct err *err)
     return plan_entry(m->plan, VMM_BIND_RW, "/end", m->spec->record_fd, false, NULL, err);
 }
 
+/* "fd=4", or "fds=4:5": one for each queue. */
+static int plan_queues(struct making *m, const struct vmm_net *net, struct strbuf *ret,
+                       struct err *err)
+{
+    strbuf_adds(ret, net->n_more ? "fds=" : "fd=");
+    for (size_t i = 0; i <= net->n_more; i++) {
+        int fd = next_fd(m, i ? net->more_fds[i - 1] : net->tap_fd, err);
+
+        if (fd < 0)
+            return -1;
+        strbuf_addf(ret, "%s%d", i ? ":" : "", fd);
+    }
+    return 0;
+}
+
+/* With PCI each queue has two interrupts; one is for changes, one for the device's commands. */
+static char *queue_options(const struct making *m, const struct vmm_net *net)
+{
+    if (net->n_more == 0)
+        return xstrdup("");
+    return m->is.microvm ? xstrdup(",mq=on")
+                         : xasprintf(",mq=on,vectors=%zu", 2 * (net->n_more + 1) + 2);
+}
+
 static int plan_nets(struct making *m, struct err *err)
 {
     for (size_t i = 0; i < m->spec->n_nets; i++) {
         const struct vmm_net *net = &m->spec->nets[i];
+        autofree char *queues = queue_options(m, net);
+        autostrbuf fds = STRBUF_INIT;
         char mtu[24] = "";
-        int fd = next_fd(m, net->tap_fd, err);
 
-        if (fd < 0)
+        if (plan_queues(m, net, &fds, err) < 0)
             return -1;
         if (strlen(net->mac) != 17 || strspn(net->mac, "0123456789abcdefABCDEF:") != 17)
             return err_set(err, ERR_INVALID, "MAC address '%s'", net->mac);
-        arg2(m, "-netdev", xasprintf("tap,id=net%zu,fd=%d", i, fd));
+        arg2(m, "-netdev", xasprintf("tap,id=net%zu,%s", i, fds.s));
         if (net->mtu >= MTU_MIN && net->mtu <= UINT16_MAX)
             (void)snprintf(mtu, sizeof(mtu), ",host_mtu=%d", net->mtu);
         virtio(m, "net",
-               xasprintf(",netdev=net%zu,mac=%s%s%s", i, net->mac, mtu,
+               xasprintf(",netdev=net%zu,mac=%s%s%s%s", i, net->mac, mtu, queues,
                          m->is.microvm ? "" : ",romfile="));
     }
     return 0;
@@ -423,7 +448,7 @@ const struct vmm_driver vmm_qemu = {
     .accepts = accepts,
     .plan = plan,
     .can = VMM_CAN_NET | VMM_CAN_INITRD | VMM_CAN_BLOCK | VMM_CAN_9P | VMM_CAN_VIRTIOFS |
-           VMM_CAN_SMP | VMM_CAN_MANY_NETS,
+           VMM_CAN_SMP | VMM_CAN_MANY_NETS | VMM_CAN_QUEUES,
     .ioctls = IOCTLS_KVM | IOCTLS_TAP | IOCTLS_DISK,
     .vnet_hdr = true,
     .stop = VMM_STOP_CONTROL,

@@ -112,11 +112,14 @@ bool vmm_family_is_deaf(const char *family);
 
 /* ---------------------------------------------------------- a plan */
 
-#define VMM_FDS_MAX 24
+#define VMM_FDS_MAX    40
+#define VMM_QUEUES_MAX 8
 
 struct vmm_net {
     const char *device; /* name in the manifest; NULL: the driver's only one */
     int tap_fd;
+    const int *more_fds; /* further queues of the tap, as many as vmm_net_queues() said, less one */
+    size_t n_more;
     const char *tap;
     const char *mac;
     int mtu;
@@ -317,6 +320,7 @@ enum {
     VMM_CAN_VIRTIOFS = 1 << 4,
     VMM_CAN_SMP = 1 << 5,
     VMM_CAN_MANY_NETS = 1 << 6,
+    VMM_CAN_QUEUES = 1 << 7, /* taps with several queues */
 };
 
 /* How a VMM's process has ended, and what is known beside that. All borrowed. */
@@ -386,6 +390,7 @@ struct vmm_config {
     char *firecracker_program;                   /* "" = firecracker in PATH */
     char *cloud_hypervisor_program;              /* "" = cloud-hypervisor in PATH */
     char *qemu_program;                          /* "" = qemu-system-ARCH in PATH */
+    int64_t net_queues;                          /* of a guest's tap, at most */
     char *qemu_machine;                          /* "q35" or "microvm"; "auto": q35 */
     char *virtiofsd_program;                     /* "" = virtiofsd where distributions put it */
     char *qemu_accel;                            /* "auto", "kvm" or "tcg" */
@@ -424,6 +429,9 @@ int vmm_check_choice(const char *driver, const char *machine, const char *accel,
 int vmm_check_share(const char *driver, const char *share, struct err *err) MUST_CHECK;
 /** vmm_driver_find() - by name; NULL: there is none. Says nothing of what the host has. */
 const struct vmm_driver *vmm_driver_find(const char *name);
+/** vmm_net_queues() - how many queues a guest's tap is to have, by its processors (0: one) and the
+ * configuration. `driver` may be NULL. */
+unsigned vmm_net_queues(const struct vmm *vmm, const struct vmm_driver *driver, uint32_t cpus);
 nsec_t vmm_ready_timeout(const struct vmm *vmm);
 const struct vmm_driver *vmm_handler_driver(const struct vmm_handler *handler);
 /** vmm_driver_names() - NULL terminated, static. */

@@ -215,6 +215,31 @@ static void test_vnet_hdr(void **state)
     close(link_.tap_fd);
 }
 
+/* A tap that stays from a guest with another number of queues is no hindrance. */
+static void test_queues(void **state)
+{
+    static const unsigned queues[] = {3, 1, 2, GUEST_LINK_QUEUES_MAX};
+    struct ifreq req = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(queues); i++) {
+        assert_ok(guest_link_create(
+            pod, "eth0", "tap0", &(struct guest_link_options){.queues = queues[i]}, &link_, err));
+        assert_int_equal(link_.n_more, queues[i] - 1);
+        assert_int_equal(ioctl(link_.tap_fd, TUNGETIFF, &req), 0);
+        assert_int_equal((req.ifr_flags & IFF_MULTI_QUEUE) != 0, queues[i] > 1);
+        assert_int_equal(ioctl(link_.tap_fd, TUNSETPERSIST, 1), 0);
+        guest_link_close(&link_);
+        assert_int_equal(link_.tap_fd, -1);
+        assert_int_equal(link_.n_more, 0);
+    }
+    assert_err(guest_link_create(pod, "eth0", "tap0",
+                                 &(struct guest_link_options){.queues = GUEST_LINK_QUEUES_MAX + 1},
+                                 &link_, err),
+               ERR_INVALID, "at most");
+    assert_ok(guest_link_remove(pod, "eth0", "tap0", err));
+}
+
 static void test_extreme_mtu(void **state)
 {
     static const struct {
@@ -242,6 +267,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_real_stack, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_offload, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_vnet_hdr, pod_setup, pod_teardown),
+        cmocka_unit_test_setup_teardown(test_queues, pod_setup, pod_teardown),
         cmocka_unit_test_setup_teardown(test_extreme_mtu, pod_setup, pod_teardown),
     };
 

@@ -73,6 +73,7 @@ what=$1
 set -- $(sed 's/.* ip=\([^: ]*\)::\([^:]*\):\([^:]*\):.*/\1 \2 \3/' /proc/cmdline)
 ifconfig eth0 $1 netmask $3 up && route add default gw $2
 echo "mtu $(cat /sys/class/net/eth0/mtu)"
+echo "queues $(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)"
 echo 'hello from linux' > /www/index.html
 button() {
 	dd if=$1 bs=24 count=1 of=/dev/null 2>/dev/null
@@ -168,13 +169,14 @@ func TestQemuLinux(t *testing.T) {
 	ref := h.RegistryAddr + "/guest/linux:latest"
 	n.Pull(t, ref)
 	before := n.Census()
-	run := func(t *testing.T, machine, name string) (*h.Pod, *h.Ctr) {
+	run := func(t *testing.T, machine, name string, opts ...h.CtrOpt) (*h.Pod, *h.Ctr) {
 		t.Helper()
 		p, err := n.TryRunPod("linux-"+name+"-"+machine, machine)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return p, p.Run(t, "guest", ref, nil, args("/init", name), memory(192<<20), env("GREETING", "good day"))
+		opts = append(opts, args("/init", name), memory(192<<20), env("GREETING", "good day"))
+		return p, p.Run(t, "guest", ref, nil, opts...)
 	}
 	end := func(t *testing.T, p *h.Pod) {
 		p.Stop(t)
@@ -203,10 +205,13 @@ func TestQemuLinux(t *testing.T) {
 		end(t, p)
 	})
 	t.Run("network, a new daemon, and shutdown", func(t *testing.T) {
-		p, c := run(t, "q35", "serve")
+		p, c := run(t, "q35", "serve", func(c *cri.ContainerConfig) { c.Linux.Resources.CpuPeriod, c.Linux.Resources.CpuQuota = 100000, 200000 })
 		c.WaitLog(t, "guest is ready", 120*time.Second)
 		if !strings.Contains(c.RawLog(), "mtu 1400\n") {
 			t.Error("the guest is not told of its network's MTU")
+		}
+		if !strings.Contains(c.RawLog(), "queues 2\n") {
+			t.Errorf("two processors, and not two queues:\n%s", c.RawLog())
 		}
 		if body, err := n.Get("http://"+p.IP(t)+"/", 10*time.Second); err != nil || body != "hello from linux\n" {
 			t.Errorf("%q %v\n%s", body, err, c.RawLog())

@@ -209,6 +209,46 @@ static void modern_devices(void **state)
     vmm_plan_done(&p);
 }
 
+static void queues(void **state)
+{
+    struct guest g = guest_of("linux", KERNEL_BZIMAGE);
+    char *args[] = {words("/init"), NULL};
+    autofd int fd = open(kernel, O_RDWR | O_CLOEXEC);
+    const struct vmm_driver *qemu = vmm_driver_find("qemu");
+    const int more[] = {21, 22};
+    struct vmm_net net = some_net();
+    struct vmm_spec spec = {.id = "x",
+                            .guest = &g,
+                            .kernel_fd = fd,
+                            .initrd_fd = -1,
+                            .args = args,
+                            .cpus = 3,
+                            .nets = &net,
+                            .n_nets = 1,
+                            .control_fd = 12,
+                            .record_fd = -1};
+    struct vmm_plan p;
+
+    (void)state;
+    net.more_fds = more;
+    net.n_more = ARRAY_SIZE(more);
+    assert_ok(plan(&spec, &p), err);
+    assert_string_equal(option(&p, "-netdev", 0), "tap,id=net0,fds=4:5:6");
+    assert_true(has_device(&p, "virtio-net-pci,netdev=net0,mac=02:00:00:00:00:07,host_mtu=1450,"
+                               "mq=on,vectors=8,romfile="));
+    assert_int_equal(p.fds[3].from, 22);
+    vmm_plan_done(&p);
+    spec.machine = "microvm";
+    assert_ok(plan(&spec, &p), err);
+    assert_true(
+        has_device(&p, "virtio-net-device,netdev=net0,mac=02:00:00:00:00:07,host_mtu=1450,mq=on"));
+    vmm_plan_done(&p);
+    assert_int_equal(vmm_net_queues(vmm, qemu, 0), 1);
+    assert_int_equal(vmm_net_queues(vmm, qemu, 3), 3);
+    assert_int_equal(vmm_net_queues(vmm, qemu, 64), 4);
+    assert_int_equal(vmm_net_queues(vmm, vmm_driver_find("tender-spt"), 3), 1);
+}
+
 static void microvm(void **state)
 {
     struct guest g = guest_of("linux", KERNEL_BZIMAGE);
@@ -472,6 +512,7 @@ int main(void)
         cmocka_unit_test(nanos),
         cmocka_unit_test(modern_devices),
         cmocka_unit_test(microvm),
+        cmocka_unit_test(queues),
         cmocka_unit_test(refusals),
         cmocka_unit_test(versions),
         cmocka_unit_test(ends),
