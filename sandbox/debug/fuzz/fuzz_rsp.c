@@ -34,9 +34,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         size--;
         if (n >= 0xfc) {
-            if (r.state == RSP_RUNNING && n == 0xff)
+            if (r.state == RSP_RUNNING && n == 0xff) {
                 rsp_ended(&r, size & 1, (int)size);
-            else if (r.state == RSP_RUNNING)
+                memset(g.hardware, 0, sizeof(g.hardware)); /* gone with it */
+            } else if (r.state == RSP_RUNNING)
                 (void)rsp_stopped(&r, n == 0xfc ? 0 : n == 0xfd ? 5 : 11);
             continue;
         }
