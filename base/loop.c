@@ -106,10 +106,15 @@ void loop_run(struct loop *l)
     (void)pthread_sigmask(SIG_UNBLOCK, &set, &former);
     while (!atomic_load(&l->stopping))
         (void)uv_run(&l->uv, UV_RUN_DEFAULT);
-    /* Work that was handed to the pool uses what the caller frees next: it ends here. */
+    loop_settle(l);
+    (void)pthread_sigmask(SIG_SETMASK, &former, NULL);
+}
+
+/* Work that was handed to the pool uses what the caller frees next. */
+void loop_settle(struct loop *l)
+{
     while (l->n_working > 0)
         (void)uv_run(&l->uv, UV_RUN_ONCE);
-    (void)pthread_sigmask(SIG_SETMASK, &former, NULL);
 }
 
 void loop_stop(struct loop *l)

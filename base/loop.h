@@ -24,6 +24,9 @@ struct loop *loop_new(struct err *err);
 /** loop_run() - runs on the calling thread until loop_stop(), and until work that the pool has by
  * then has ended. */
 void loop_run(struct loop *l);
+/** loop_settle() - after loop_run() returned, for who has run the loop itself since: until work
+ * that the pool has got has ended, so that what it uses may be freed. Thread: loop_run()'s. */
+void loop_settle(struct loop *l);
 /** loop_stop() - from any thread. */
 void loop_stop(struct loop *l);
 /** loop_free() - after loop_run() returned; waits for pool work, closes all watches, drops what was

@@ -167,7 +167,9 @@ static bool close_all(struct daemon *d)
     if (d->server && !server_close(d->server, deadline_in(d->config->server.stop_patience)))
         return false;
     metrics_http_close(d->metrics);
-    stream_close(d->stream);
+    stream_close(d->stream); /* runs the loop, which may hand work to the pool */
+    if (d->loop)
+        loop_settle(d->loop);
     if (d->engine)
         engine_close(d->engine);
     if (d->vmm)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <uv.h>
 
 #include "base/clock.h"
 #include "base/loop.h"
@@ -126,6 +127,29 @@ static void work_ends_before_the_loop(void **state)
     loop_work(f.loop, slow_work, &f);
     loop_run(f.loop);
     assert_int_equal(f.n, 7);
+    loop_free(f.loop);
+}
+
+static void late_work(void *arg)
+{
+    struct fixture *f = arg;
+
+    clock_sleep_until(deadline_in(100 * NSEC_PER_MSEC));
+    f->n = 8;
+}
+
+/* Who closes a part of its own runs the loop once more, and that may begin work. */
+static void work_that_begins_late_ends_too(void **state)
+{
+    struct fixture f = fixture_new();
+
+    (void)state;
+    loop_stop(f.loop);
+    loop_run(f.loop);
+    loop_work(f.loop, late_work, &f);
+    (void)uv_run(loop_uv(f.loop), UV_RUN_ONCE);
+    loop_settle(f.loop);
+    assert_int_equal(f.n, 8);
     loop_free(f.loop);
 }
 
@@ -302,6 +326,7 @@ int main(void)
         cmocka_unit_test(posts_from_threads),
         cmocka_unit_test(work_does_not_block_the_loop),
         cmocka_unit_test(work_ends_before_the_loop),
+        cmocka_unit_test(work_that_begins_late_ends_too),
         cmocka_unit_test(timers),
         cmocka_unit_test(signals),
         in_dir(watches),
