@@ -225,19 +225,20 @@ static void devices_must_match(void **state)
 
 static void too_many_devices(void **state)
 {
+    enum { MANY = VMM_FDS_MAX + 1 };
     struct guest g = guest_of("spt");
-    struct vmm_block blocks[30];
-    char names[30][16];
-    struct vmm_spec spec = {.id = "x", .guest = &g, .blocks = blocks, .n_blocks = 30};
+    struct vmm_block blocks[MANY];
+    char names[MANY][16];
+    struct vmm_spec spec = {.id = "x", .guest = &g, .blocks = blocks, .n_blocks = MANY};
     struct vmm_plan p;
 
     (void)state;
-    for (int i = 0; i < 30; i++) {
+    for (int i = 0; i < MANY; i++) {
         (void)snprintf(names[i], sizeof(names[i]), "d%d", i);
         add_device(&g, names[i], GUEST_BLOCK);
         blocks[i] = (struct vmm_block){.device = names[i], .fd = 50 + i, .readonly = true};
     }
-    assert_err(plan("tender-spt", &spec, &p), err, ERR_EXHAUSTED, "more than 24 descriptors");
+    assert_err(plan("tender-spt", &spec, &p), err, ERR_EXHAUSTED, "more than 40 descriptors");
 }
 
 static void memory(void **state)
