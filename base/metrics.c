@@ -78,6 +78,15 @@ static void print_histogram(struct metric *m, struct strbuf *out)
     strbuf_addf(out, " %" PRIu64 "\n", total); /* the same reading: count equals the +Inf bucket */
 }
 
+static bool is_empty(struct metric *m)
+{
+    uint64_t seen = 0;
+
+    for (size_t i = 0; i <= METRIC_BUCKETS; i++)
+        seen |= atomic_load_explicit(&m->buckets[i], memory_order_relaxed);
+    return seen == 0;
+}
+
 void metrics_print(struct metric *const *list, struct strbuf *out)
 {
     const char *last = "";
@@ -85,6 +94,8 @@ void metrics_print(struct metric *const *list, struct strbuf *out)
     for (; *list; list++) {
         struct metric *m = *list;
 
+        if (m->when_seen && is_empty(m))
+            continue;
         if (strcmp(m->name, last) != 0)
             strbuf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name,
                         type_name(m->type));

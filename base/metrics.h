@@ -22,6 +22,7 @@ struct metric {
     const char
         *label; /* fixed label pair `stage="cni"`, or NULL; rows of one name stand together */
     enum metric_type type;
+    bool when_seen;        /* a histogram of many rows: left out until it has counted something */
     _Atomic int64_t value; /* counter or gauge; histogram: sum in ns */
     _Atomic uint64_t
         buckets[METRIC_BUCKETS + 1]; /* histogram: 1 ms .. 8 s in powers of two, +Inf */

@@ -201,6 +201,17 @@ static json_t *unikernel_json(const struct container_view *view)
     return guest;
 }
 
+/* How long the phases of its start took, in seconds; what it did not go through is left out. */
+static json_t *phases_json(const struct container_view *view)
+{
+    json_t *o = json_object();
+
+    for (size_t i = 0; i < START_PHASES; i++)
+        if (view->phases[i] > 0)
+            json_put(o, start_phase_name(i), json_real((double)view->phases[i] / NSEC_PER_SEC));
+    return o;
+}
+
 char *container_info_to_proto(struct arena *arena, const struct container_view *view,
                               const char *runtime_spec)
 {
@@ -219,6 +230,7 @@ char *container_info_to_proto(struct arena *arena, const struct container_view *
     json_put_bool(info, "privileged", view->spec->privileged);
     if (view->guest_family && *view->guest_family)
         json_put(info, "unikernel", unikernel_json(view));
+    json_put(info, "startSeconds", phases_json(view));
     json_put(info, "config", config_json(view));
     if (spec)
         json_put(info, "runtimeSpec", spec);

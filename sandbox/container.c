@@ -283,6 +283,7 @@ void container_view_fill(struct container *c, struct container_view *ret)
     };
     memcpy(ret->id, c->id, sizeof(ret->id));
     memcpy(ret->pod_id, c->pod->id, sizeof(ret->pod_id));
+    memcpy(ret->phases, c->phases, sizeof(ret->phases));
 }
 
 void container_view_done(struct container_view *view)

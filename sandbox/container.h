@@ -16,6 +16,8 @@
 
 struct runtime_ops;
 
+#define CONTAINER_MESSAGE_MAX 1024 /* bytes, with the NUL */
+
 struct container {
     struct engine *engine; /* fixed, as is all up to `refs` */
     char id[ID_LEN + 1];
@@ -39,14 +41,15 @@ struct container {
     int state; /* enum container_state */
     nsec_t started_at, finished_at;
     int exit_code;
-    char reason[64], message[1024]; /* written once, before it is EXITED */
-    bool end_claimed;               /* see container_claim_end() */
+    char reason[64], message[CONTAINER_MESSAGE_MAX]; /* written once, before it is EXITED */
+    bool end_claimed;                                /* see container_claim_end() */
     struct listing_entry listed;
     struct resources *resources; /* in force; replaced by the container's job only */
     struct process workload, monitor;
-    bool monitor_done;     /* it has left its exit file: it needs nothing but to be reaped */
-    bool monitor_is_child; /* of this very daemon: it must be reaped */
-    deadline_t kill_at;    /* STOPPING: when SIGKILL is due */
+    bool monitor_done;           /* it has left its exit file: it needs nothing but to be reaped */
+    bool monitor_is_child;       /* of this very daemon: it must be reaped */
+    deadline_t kill_at;          /* STOPPING: when SIGKILL is due */
+    nsec_t phases[START_PHASES]; /* of its start; see start_phases.h */
 
     size_t step;         /* of the container's job only, as is all below */
     struct image *image; /* until it has been started; NULL after a restart */

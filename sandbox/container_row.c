@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/strbuf.h"
 #include "sandbox/container.h"
+#include "sandbox/start_phases.h"
 
 #define IGNORED_MAX 16
 
@@ -62,6 +63,7 @@ int container_save_runtime(struct container *c, struct err *err)
         json_put(o, "resources", resources_write(&c->resources->r));
     process_put(o, "workload", &c->workload);
     process_put(o, "monitor", &c->monitor);
+    phases_put(c, o);
     mutex_unlock(&c->engine->lock);
     text = json_text(o);
     return db_container_set_runtime(c->engine->db, c->id, text, err);
@@ -123,6 +125,7 @@ void container_load_runtime(struct container *c, const char *json)
         json_opt_bool(o, "wants_address", &c->wants_address, NULL) < 0)
         return;
     c->guest_memory = (uint64_t)memory;
+    phases_get(c, o);
     c->guest_overhead = (uint64_t)overhead;
     load_resources(c, o);
     c->stop_signal = (int)signal;

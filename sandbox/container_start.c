@@ -6,6 +6,7 @@
  */
 #include "base/log.h"
 #include "sandbox/runtime.h"
+#include "sandbox/start_phases.h"
 
 #define START_ERROR_CODE 128
 
@@ -55,6 +56,7 @@ static int start_work(struct container *c, struct err *err)
         image_unref(c->image);
     c->image = NULL;
     metric_container_started(start);
+    phases_count(c);
     return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "sandbox/exits.h"
 #include "sandbox/runtime.h"
 #include "sandbox/runtime_scope.h"
+#include "sandbox/start_phases.h"
 #include "sandbox/volumes.h"
 
 static int directory_up(void *object, struct err *err)
@@ -43,6 +44,7 @@ static int rootfs_up(void *object, struct err *err)
     if (c->runtime->rootfs(c, err) < 0 || volumes_mount(c, err) < 0)
         return -1;
     stage_observe(STAGE_ROOTFS, start);
+    phase_over(c, PHASE_STORAGE, start);
     return 0;
 }
 
@@ -63,6 +65,7 @@ static int bundle_up(void *object, struct err *err)
     if (c->runtime->bundle(c, err) < 0)
         return -1;
     stage_observe(STAGE_BUNDLE, start);
+    phase_over(c, PHASE_STORAGE, start);
     return container_save_runtime(c, err);
 }
 
@@ -93,6 +96,8 @@ static int link_up(void *object, struct err *err)
     if (c->runtime->link(c, err) < 0)
         return -1;
     stage_observe(STAGE_LINK, start);
+    if (c->wants_address) /* else there was none to make */
+        phase_over(c, PHASE_NETWORK, start);
     return 0;
 }
 
@@ -109,7 +114,7 @@ static int monitor_up(void *object, struct err *err)
     struct engine *engine = c->engine;
     automonitor_plan plan = MONITOR_PLAN_INIT;
     struct process workload = {0}, monitor = {0};
-    nsec_t start = clock_mono();
+    nsec_t start = clock_mono(), spawned;
     autostrv char **dirs = cgroup_dirs(&engine->cgroups, c->cgroup);
     autofree char *memory = cgroup_dir(&engine->cgroups, "memory", c->cgroup);
 
@@ -127,11 +132,14 @@ static int monitor_up(void *object, struct err *err)
         monitor_field(&plan, "cgroup_kill", *d);
     if (c->runtime->launch(c, &plan, err) < 0)
         return -1;
+    phase_over(c, PHASE_PLAN, start);
+    spawned = clock_mono();
     if (monitor_spawn(engine, c->id, c->run_dir, &plan,
                       deadline_in(engine->config->runtime_timeout + 5 * NSEC_PER_SEC), &workload,
                       &monitor, err) < 0)
         return -1;
     monitor_plan_done(&plan); /* nobody but the workload holds what is its own from here on */
+    phase_over(c, PHASE_EXEC, spawned);
     mutex_lock(&engine->lock);
     c->workload = workload;
     c->monitor = monitor;

@@ -15,9 +15,10 @@
 #include "sandbox/monitor/monitor.h"
 #include "sandbox/monitor_client.h"
 #include "sandbox/runtime.h"
+#include "sandbox/start_phases.h"
 
 #define EXIT_FILE_MAX_BYTES  4096
-#define FIRST_FILE_MAX_BYTES 32
+#define FIRST_FILE_MAX_BYTES 64
 #define EXIT_CODE_UNKNOWN    255
 #define MONITOR_END_TIMEOUT  NSEC_PER_SEC
 #define CHILD_END_PAUSE      (200 * NSEC_PER_MSEC) /* ends that come together are looked at once */
@@ -35,7 +36,25 @@ static void wait_started(struct container *c)
     mutex_unlock(&engine->lock);
 }
 
-static void tell(struct container *c, const struct exit_status *s)
+/* The reason first; of the console as much as a message has room for. Owned. */
+static char *with_console(const char *message, const char *console)
+{
+    static const char between[] = "; the console ends:\n";
+    size_t room = CONTAINER_MESSAGE_MAX - sizeof(between), len = strlen(console);
+
+    if (!*console || strlen(message) > room / 2)
+        return xstrdup(message);
+    room -= strlen(message);
+    if (len > room) {
+        const char *line = strchr(console + len - room, '\n');
+
+        console = line ? line + 1 : console + len - room;
+    }
+    return xasprintf("%s%s%s", message, *message ? between : between + 2, console);
+}
+
+/* @asked: somebody wanted it to end. */
+static void tell(struct container *c, const struct exit_status *s, bool asked)
 {
     int code = s->exited ? s->code : 128 + s->code;
     const char *reason = NULL, *message = NULL;
@@ -49,16 +68,22 @@ static void tell(struct container *c, const struct exit_status *s)
     autofree char *core = guest_watch_ended(c);
     autofree char *both = core ? xasprintf("%s%s%s", message, *message ? "; " : "", core) : NULL;
 
-    message = both ? both : message;
-    if (s->oom)
-        container_set_exited(c, s->finished_at, 128 + SIGKILL, "OOMKilled",
-                             *s->message ? s->message : "");
-    else
-        container_set_exited(c, s->finished_at, code,
-                             reason      ? reason
-                             : code == 0 ? "Completed"
-                                         : "Error",
-                             message);
+    if (s->oom) {
+        code = 128 + SIGKILL;
+        reason = "OOMKilled";
+        message = s->message;
+    } else if (both) {
+        message = both;
+    }
+
+    bool well = code == 0 && (!reason || str_eq(reason, "Completed"));
+    autofree char *all = with_console(message, asked || well ? "" : s->console);
+
+    container_set_exited(c, s->finished_at, code,
+                         reason      ? reason
+                         : code == 0 ? "Completed"
+                                     : "Error",
+                         all);
 }
 
 /* Nobody waits for the monitor's own end: closing what it holds may take the kernel a while. */
@@ -94,7 +119,7 @@ bool exits_take(struct container *c)
 
     if ((state == CONTAINER_RUNNING || state == CONTAINER_STOPPING) && container_claim_end(c)) {
         if (exit_status_parse(text, &status, &err) == 0) {
-            tell(c, &status);
+            tell(c, &status, state == CONTAINER_STOPPING);
         } else {
             log_error("container %s: %s", c->id, err.msg);
             container_set_exited(c, clock_wall(), EXIT_CODE_UNKNOWN, "Unknown",
@@ -135,7 +160,9 @@ static bool is_first(const char *name)
  */
 static void take_first(struct engine *engine, const char *name)
 {
-    autofree char *text = NULL;
+    autofree char *text = NULL, *id = xstrndup(name, strcspn(name, "."));
+    autocontainer *c = container_find(engine, id);
+    long long boot = -1;
     char *end;
 
     if (fs_read_file(engine->exits_fd, name, FIRST_FILE_MAX_BYTES, &text, NULL, NULL) < 0)
@@ -143,12 +170,17 @@ static void take_first(struct engine *engine, const char *name)
 
     long long took = strtoll(text, &end, 10);
 
+    if (*end == ' ')
+        boot = strtoll(end + 1, &end, 10);
     if (!str_eq(end, "\n") || took < 0)
         return;
-    if (unlinkat(engine->exits_fd, name, 0) == 0)
+    if (unlinkat(engine->exits_fd, name, 0) == 0) {
         metric_first_byte(took);
-    else if (errno != ENOENT)
+        if (c && boot >= 0)
+            phase_boot(c, boot);
+    } else if (errno != ENOENT) {
         log_debug("ignoring: remove '%s': %s", name, strerror(errno));
+    }
 }
 
 struct exit_event {

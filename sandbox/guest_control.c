@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "sandbox/guest_run.h"
+#include "sandbox/start_phases.h"
 
 #define API_NAME         "api"
 #define RECORD_NAME      "end"
@@ -260,6 +261,7 @@ int guest_started(struct container *c, struct err *err)
 {
     const struct vmm_driver *driver = guest_driver(c);
     deadline_t deadline = deadline_in(vmm_ready_timeout(c->engine->vmm));
+    nsec_t began = clock_mono();
     struct err why = ERR_INIT;
 
     if (!driver || driver->control == VMM_CONTROL_NONE || !driver->ready)
@@ -267,8 +269,10 @@ int guest_started(struct container *c, struct err *err)
 
     autofd int fd = connect_api(c, driver, deadline, &why);
 
-    if (fd >= 0 && driver->ready(fd, deadline, &why) == 0)
+    if (fd >= 0 && driver->ready(fd, deadline, &why) == 0) {
+        phase_over(c, PHASE_API, began);
         return 0;
+    }
 
     bool well = false;
 

@@ -15,6 +15,7 @@
 #include "base/fs.h"
 #include "base/strbuf.h"
 
+#define CONSOLE_LINES_MAX  10
 #define EXIT_FILE_TEXT_MAX 4096
 
 void monitor_plan_done(struct monitor_plan *plan)
@@ -312,6 +313,23 @@ int monitor_attach(const char *run_dir, bool in, deadline_t deadline, struct err
 
 /* ------------------------------------------------------------------ exit file */
 
+/* The last lines, as they were; a first one that is cut, and blank ones at the end, are left out.
+ */
+static void read_console(const char *p, char *ret, size_t size)
+{
+    size_t len = strcspn(p, "\n"), lines = 0, from;
+
+    while (len > 0 && (p[len - 1] == MONITOR_LINE_END || p[len - 1] == ' '))
+        len--;
+    for (from = len; from > 0 && len - from < size - 1; from--)
+        if (p[from - 1] == MONITOR_LINE_END && ++lines == CONSOLE_LINES_MAX)
+            break;
+    (void)snprintf(ret, size, "%.*s", (int)(len - from), p + from);
+    for (char *c = ret; *c; c++)
+        if (*c == MONITOR_LINE_END)
+            *c = '\n';
+}
+
 int exit_status_parse(const char *text, struct exit_status *ret, struct err *err)
 {
     const char *p = text;
@@ -334,6 +352,9 @@ int exit_status_parse(const char *text, struct exit_status *ret, struct err *err
     if (scan_text(&p, "message ")) {
         (void)snprintf(ret->message, sizeof(ret->message), "%s", p);
         ret->message[strcspn(ret->message, "\n")] = '\0';
+        p += strcspn(p, "\n");
     }
+    if (scan_text(&p, "\nconsole "))
+        read_console(p, ret->console, sizeof(ret->console));
     return 0;
 }

@@ -78,6 +78,7 @@ struct exit_status {
     bool oom;
     bool helper; /* killed because its helper had ended */
     char message[1024];
+    char console[1024]; /* of a VMM: the last lines of its console; "" none */
 };
 /** exit_status_parse() - Errors: CORRUPT. */
 int exit_status_parse(const char *text, struct exit_status *ret, struct err *err) MUST_CHECK;

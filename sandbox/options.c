@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options - the folder's configuration keys and its metrics. */
 #include "sandbox/engine.h"
+#include "sandbox/start_phases.h"
 #include "sandbox/stats.h"
 
 #define OPT(key_, type_, member_, fallback_, min_, max_, help_)                                    \
@@ -78,6 +79,11 @@ static struct metric lost_monitors = {.name = "unicri_lost_monitors_total",
                                       .help = "monitors that ended without leaving an exit status",
                                       .type = METRIC_COUNTER};
 
+_Static_assert(START_DRIVERS == 7 && START_PHASES == 6, "all rows stand below");
+#define PHASES_OF(d)                                                                               \
+    &start_phase_metrics[d][0], &start_phase_metrics[d][1], &start_phase_metrics[d][2],            \
+        &start_phase_metrics[d][3], &start_phase_metrics[d][4], &start_phase_metrics[d][5]
+
 struct metric *const sandbox_metrics[] = {
     &stages[STAGE_POD_CGROUP],
     &stages[STAGE_POD_NETNS],
@@ -88,6 +94,13 @@ struct metric *const sandbox_metrics[] = {
     &stages[STAGE_LINK],
     &stages[STAGE_MONITOR],
     &stages[STAGE_FIRST_BYTE],
+    PHASES_OF(0),
+    PHASES_OF(1),
+    PHASES_OF(2),
+    PHASES_OF(3),
+    PHASES_OF(4),
+    PHASES_OF(5),
+    PHASES_OF(6),
     &pod_started,
     &container_started,
     &joined,

@@ -146,6 +146,19 @@ enum container_state {
     CONTAINER_REMOVING
 };
 
+/* Of the start of a container, in their order; for a unikernel all, for others some. */
+enum start_phase {
+    PHASE_STORAGE, /* root filesystem, disks, initrd, bundle */
+    PHASE_NETWORK, /* the tap and its link to the pod's interface */
+    PHASE_PLAN,    /* arguments and what the jail holds */
+    PHASE_EXEC,    /* monitor and jail, until the program runs */
+    PHASE_API,     /* until the VMM's API says that the guest runs */
+    PHASE_BOOT,    /* from the VMM's exec to the first byte of the guest's output */
+    START_PHASES
+};
+/** start_phase_name() - static. */
+const char *start_phase_name(enum start_phase phase);
+
 struct container_view {
     char id[65], pod_id[65];
     enum container_state state;
@@ -166,6 +179,7 @@ struct container_view {
     int64_t user, group;        /* as resolved; -1 where it has no meaning */
     const int64_t *groups;      /* supplementary, as resolved */
     size_t n_groups;
+    nsec_t phases[START_PHASES]; /* how long they took; 0: not gone through, or not known */
     void *hold, *hold_resources;
 };
 void container_view_done(struct container_view *view);

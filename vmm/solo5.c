@@ -168,8 +168,7 @@ static int plan(const struct backend *b, const struct vmm_handler *handler,
     if (solo5_accepts(b->name, spec->guest, err) < 0 ||
         plan_grains(b, handler->vmm->config, spec, &ret->guest_memory, err) < 0)
         return -1;
-    if (spec->cpus > 1)
-        return err_set(err, ERR_INVALID, "cpus: a Solo5 unikernel has one, not %u", spec->cpus);
+    /* A limit of several CPUs is one that a guest with a single one keeps. */
     strv_push(&ret->argv, "unicri-tender");
     strv_take(&ret->argv, xasprintf("--backend=%s", b->name));
     strv_take(&ret->argv, xasprintf("--kernel-fd=%d", KERNEL_FD));

@@ -106,8 +106,6 @@ static int plan(const struct tender *t, const struct vmm_handler *handler,
 
     if (solo5_accepts(t->target, spec->guest, err) < 0)
         return -1;
-    if (spec->cpus > 1)
-        return err_set(err, ERR_INVALID, "cpus: a Solo5 unikernel has one, not %u", spec->cpus);
     ret->jail.fsize = FSIZE_MIN;
     strv_push(&ret->argv, t->program);
     if (plan_size(handler->vmm->config, spec, ret, err) < 0 ||

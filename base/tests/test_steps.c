@@ -201,11 +201,16 @@ static struct metric m_a = {
 static struct metric m_b = {
     .name = "x_total", .help = "Help", .label = "k=\"b\"", .type = METRIC_COUNTER};
 static struct metric m_g = {.name = "g", .help = "Gauge", .type = METRIC_GAUGE};
+static struct metric m_rare = {.name = "rare_seconds",
+                               .help = "Rare",
+                               .label = "k=\"a\"",
+                               .type = METRIC_HISTOGRAM,
+                               .when_seen = true};
 static struct metric m_h = {.name = "h_seconds", .help = "Hist", .type = METRIC_HISTOGRAM};
 
 static void metrics_text(void **state)
 {
-    struct metric *const list[] = {&m_a, &m_b, &m_g, &m_h, NULL};
+    struct metric *const list[] = {&m_a, &m_b, &m_g, &m_rare, &m_h, NULL};
     autostrbuf out = STRBUF_INIT;
 
     (void)state;
@@ -225,6 +230,11 @@ static void metrics_text(void **state)
     assert_non_null(strstr(out.s,
                            "h_seconds_bucket{le=\"8.192\"} 2\nh_seconds_bucket{le=\"+Inf\"} 3\n"
                            "h_seconds_sum 100.004000000\nh_seconds_count 3\n"));
+    assert_null(strstr(out.s, "rare"));
+    metric_observe(&m_rare, NSEC_PER_MSEC);
+    metrics_print(list, &out);
+    assert_non_null(
+        strstr(out.s, "# TYPE rare_seconds histogram\nrare_seconds_bucket{k=\"a\",le="));
 }
 
 int main(void)

@@ -21,7 +21,7 @@ debug = true
 crash_cores = 2
 `
 
-var corePath = regexp.MustCompile(`core file \((\d+) bytes, until the container is removed\): (/\S+/core)$`)
+var corePath = regexp.MustCompile(`core file \((\d+) bytes, until the container is removed\): (/\S+/core)(?:;|$)`)
 
 // crashed runs a guest until it crashes and returns what its status names.
 func crashed(t *testing.T, n *h.Node, name, b string) (*h.Pod, *h.Ctr, string) {

@@ -207,6 +207,7 @@ func contract(t *testing.T, n *h.Node, d driver) {
 		if out := c.Out(t, "stdout"); !strings.Contains(out, "Hello from a unikernel\n") || !strings.Contains(out, "one two") {
 			t.Errorf("%q", c.RawLog())
 		}
+		phases(t, n, c, d.control())
 		end(t, p)
 	})
 	t.Run("exit status", func(t *testing.T) {
@@ -224,6 +225,9 @@ func contract(t *testing.T, n *h.Node, d driver) {
 		s := c.Wait(t, 20e9)
 		if s.ExitCode == 0 || s.Reason == "Completed" || s.Reason == "" || s.Message == "" || d.crash != "" && s.Reason != d.crash {
 			t.Errorf("%v %s", s, c.RawLog())
+		}
+		if lines := strings.Fields(c.Out(t, "stdout")); len(lines) > 0 && !strings.HasSuffix(strings.TrimSpace(s.Message), lines[len(lines)-1]) {
+			t.Errorf("the message does not end as the console does: %q, %q", s.Message, c.RawLog())
 		}
 		end(t, p)
 	})
@@ -257,6 +261,7 @@ func contract(t *testing.T, n *h.Node, d driver) {
 		end(t, q)
 		end(t, p)
 	})
+	t.Run("resources", func(t *testing.T) { resources(t, n, d) })
 	if d.api {
 		if d.panics {
 			t.Run("panic and reset", func(t *testing.T) {

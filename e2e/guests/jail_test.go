@@ -28,6 +28,8 @@ type jail struct {
 	memoryMax int64
 	pidsMax   int64
 	oomScore  string
+	cpuQuota  string
+	cpus      string
 }
 
 // findGuest reads the process whose cgroup is the container's and whose program is the tender.
@@ -104,6 +106,18 @@ func readJail(t *testing.T, pid int, cg string) *jail {
 				}
 				if v := number("pids.max"); v > 0 {
 					j.pidsMax = v
+				}
+				text := func(name string) string {
+					b, _ := os.ReadFile(filepath.Join(m, f[2], name))
+					return strings.TrimSpace(string(b))
+				}
+				for _, name := range []string{"cpu.cfs_quota_us", "cpu.max"} {
+					if v := strings.Fields(text(name)); len(v) > 0 {
+						j.cpuQuota = v[0]
+					}
+				}
+				if v := text("cpuset.cpus"); v != "" {
+					j.cpus = v
 				}
 			}
 		}

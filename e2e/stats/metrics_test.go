@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sort"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,24 @@ func (p page) value(t *testing.T, name, label string) float64 {
 	return -1
 }
 
+// starts tells how often each phase of a guest's start was counted, of the one driver that there is.
+func starts(p page) string {
+	counts, driver := []string{}, ""
+	for _, m := range p["unicri_guest_start_seconds"].GetMetric() {
+		name := map[string]string{}
+		for _, l := range m.Label {
+			name[l.GetName()] = l.GetValue()
+		}
+		if driver != "" && driver != name["driver"] {
+			return "several drivers"
+		}
+		driver = name["driver"]
+		counts = append(counts, fmt.Sprintf("%s=%d", name["phase"], m.Histogram.GetSampleCount()))
+	}
+	sort.Strings(counts)
+	return strings.Join(counts, " ") + " of " + driver
+}
+
 // TestMetrics reads the metrics page as Prometheus does.
 func TestMetrics(t *testing.T) {
 	h.NeedUnicrid(t)
@@ -156,6 +175,8 @@ func TestMetrics(t *testing.T) {
 	// A guest's first byte counts too, and that of one which starts while nobody is there to see it.
 	g := n.RunPod(t, "guest")
 	g.Run(t, "hello", h.GuestRef("hello.spt"), nil, func(c *cri.ContainerConfig) { c.Linux.SecurityContext.RunAsUser = nil })
+	// By driver and phase, and nothing of drivers that have started nothing.
+	eventually(t, "the guest's boot", func() bool { return starts(metrics(t, n)) == "boot=1 exec=1 plan=1 storage=1 of tender-spt" })
 	eventually(t, "the guest's first byte", func() bool { return metrics(t, n).value(t, "unicri_start_stage_seconds", "first-byte") == 2 })
 	late := p.Sh(t, "late", h.Await("late")+"echo late; sleep 10000", n.Gated)
 	n.Kill()

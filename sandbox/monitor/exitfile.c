@@ -50,6 +50,30 @@ int exitfile_reserve(const struct monitor *m, struct fault *f)
     return 0;
 }
 
+/* As one line: ends of lines are MONITOR_LINE_END, what else cannot be printed is a blank. Of more
+ * than was kept the first line is left out: it is cut. */
+static void describe_console(const struct monitor *m, struct text *t)
+{
+    char line[CONSOLE_TAIL_MAX_BYTES];
+    size_t from = 0;
+
+    if (m->tail_len == 0)
+        return;
+    if (m->tail_len == sizeof(m->tail)) {
+        const char *end = memchr(m->tail, '\n', m->tail_len - 1);
+
+        from = end ? (size_t)(end - m->tail) + 1 : 0;
+    }
+    for (size_t i = from; i < m->tail_len; i++) {
+        unsigned char c = (unsigned char)m->tail[i];
+
+        line[i] = c == '\n' ? MONITOR_LINE_END : c < ' ' || c == 0x7f ? ' ' : m->tail[i];
+    }
+    text_str(t, "console ");
+    text_add(t, line + from, m->tail_len - from);
+    text_str(t, "\n");
+}
+
 static void describe(const struct monitor *m, struct text *t)
 {
     int status = m->wait_status, signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
@@ -74,6 +98,7 @@ static void describe(const struct monitor *m, struct text *t)
         text_str(t, strerrordesc_np(m->log.dropped_code) ?: "unknown error");
     }
     text_str(t, "\n");
+    describe_console(m, t); /* also of one that ended well: its guest may not have */
 }
 
 int exitfile_write(const struct monitor *m)
@@ -120,7 +145,8 @@ static void first_name(const struct monitor *m, char *buf, size_t size)
 void exitfile_first(struct monitor *m)
 {
     int64_t took = m->first_ns - m->began_ns;
-    char name[SPEC_ID_MAX_BYTES + 8], content[32];
+    int64_t boot = m->first_ns > m->exec_ns ? m->first_ns - m->exec_ns : 0;
+    char name[SPEC_ID_MAX_BYTES + 8], content[64];
     struct text t = TEXT(content);
     int fd;
 
@@ -129,6 +155,10 @@ void exitfile_first(struct monitor *m)
         return;
     first_name(m, name, sizeof(name));
     text_num(&t, took);
+    if (m->spec.mode == MODE_VMM) {
+        text_str(&t, " ");
+        text_num(&t, boot);
+    }
     text_str(&t, "\n");
     fd = openat(MONITOR_EXIT_DIR_FD, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
                 0600);

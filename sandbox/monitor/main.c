@@ -131,6 +131,7 @@ static void on_error_pipe(struct monitor *m)
     close(m->error_fd);
     m->error_fd = -1;
     m->exec_done = n == 0;
+    m->exec_ns = now_ns();
     if (n == 0)
         return;
     e.step[sizeof(e.step) - 1] = '\0';

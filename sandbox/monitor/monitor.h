@@ -95,16 +95,18 @@
  *
  * Exit file RUN/exits/ID, written to a temporary name, renamed, and only then announced by the
  * monitor's end:
- *   "code N\nsignal N\nfinished NANOSECONDS_SINCE_1970\noom 0|1\n[helper 1\n]message TEXT\n"
+ *   "code N\nsignal N\nfinished NANOSECONDS_SINCE_1970\noom 0|1\n[helper 1\n]message TEXT\n
+ *    [console TEXT\n]"
  * signal is 0 when it exited; `oom 1`: the kernel killed in cgroup_memory while the workload ran;
  * `helper 1`: the workload was killed, or failed, because its helper had ended; how, says TEXT.
  * TEXT: of a VMM that failed the last line of its stderr; whether and why log records were lost.
+ * console, of a vmm: the end of its stdout with MONITOR_LINE_END between lines.
  * All output is in the log by then. The temporary name begins with a dot and exists, with its room
  * reserved, from the start on.
  *
- * RUN/exits/ID.first: "NANOSECONDS\n", how long after the monitor's own start the workload's first
- * byte of output came; written once, if that was within MONITOR_FIRST_MAX_S, when the workload
- * runs. Whoever has read it removes it.
+ * RUN/exits/ID.first: "NANOSECONDS[ NANOSECONDS]\n", how long after the monitor's own start the
+ * workload's first byte of output came, and of a vmm how long after its exec; written once, if that
+ * was within MONITOR_FIRST_MAX_S, when the workload runs. Whoever has read it removes it.
  *
  * Signals: TERM, INT, HUP, QUIT, USR1, USR2 to the monitor are ignored; end the workload instead.
  *
@@ -141,6 +143,8 @@
 
 /* Names in the exit directory that watchers ignore. */
 #define MONITOR_EXIT_TMP_PREFIX "."
+
+#define MONITOR_LINE_END '\x1f'
 
 #define MONITOR_FIRST_SUFFIX ".first"
 #define MONITOR_FIRST_MAX_S  60

@@ -28,9 +28,10 @@
 #define STALL_DRAINING_MS 500
 #define DRAIN_MS                                                                                   \
     200 /* for the streams to end once the workload has and all that lay in them is read */
-#define QUIET_MS             1000 /* after so long without an event all memory that can be is given back */
-#define KILL_MS              3000 /* for what a failed start left behind to die */
-#define LAST_WORDS_MAX_BYTES 512
+#define QUIET_MS               1000 /* after so long without an event all memory that can be is given back */
+#define KILL_MS                3000 /* for what a failed start left behind to die */
+#define LAST_WORDS_MAX_BYTES   512
+#define CONSOLE_TAIL_MAX_BYTES 768
 
 enum phase { PHASE_STARTING, PHASE_RUNNING, PHASE_DRAINING };
 enum { STREAM_OUT, STREAM_ERR, STREAMS };
@@ -81,14 +82,17 @@ struct monitor {
     int fd[STREAMS]; /* -1: ended */
     int in;          /* stdin pipe or terminal; -1: none or closed */
     int child_in, child_out, child_err;
-    int console_listener;       /* until the runtime has sent the terminal */
-    bool terminal;              /* fd[STREAM_OUT] and `in` are the same terminal */
-    size_t in_used, in_done;    /* of the input chunk that waits to be written to stdin */
-    bool in_close;              /* close stdin once that is written */
-    int64_t began_ns, first_ns; /* monotonic: this process; the first byte of output, 0 none yet */
+    int console_listener;      /* until the runtime has sent the terminal */
+    bool terminal;             /* fd[STREAM_OUT] and `in` are the same terminal */
+    size_t in_used, in_done;   /* of the input chunk that waits to be written to stdin */
+    bool in_close;             /* close stdin once that is written */
+    int64_t began_ns, exec_ns; /* monotonic: this process; that of a VMM */
+    int64_t first_ns;          /* the first byte of output, 0 none yet */
     bool first_told;
     char last_words[LAST_WORDS_MAX_BYTES]; /* the end of what came on stderr, for messages */
     size_t last_words_len;
+    char tail[CONSOLE_TAIL_MAX_BYTES]; /* of a VMM: the end of its console, whole lines or not */
+    size_t tail_len;
 
     /* control */
     int listener;

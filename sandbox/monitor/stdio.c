@@ -164,6 +164,20 @@ static void keep_last_words(struct monitor *m, const char *data, size_t len)
         m->last_words[i] = (unsigned char)data[i] < ' ' || data[i] == 0x7f ? ' ' : data[i];
 }
 
+static void keep_tail(struct monitor *m, const char *data, size_t len)
+{
+    size_t keep;
+
+    if (len > sizeof(m->tail)) {
+        data += len - sizeof(m->tail);
+        len = sizeof(m->tail);
+    }
+    keep = m->tail_len < sizeof(m->tail) - len ? m->tail_len : sizeof(m->tail) - len;
+    memmove(m->tail, m->tail + m->tail_len - keep, keep);
+    memcpy(m->tail + keep, data, len);
+    m->tail_len = keep + len;
+}
+
 static void end_stream(struct monitor *m, int stream)
 {
     if (m->terminal && stream == STREAM_OUT) {
@@ -186,6 +200,8 @@ bool stdio_read(struct monitor *m, int stream)
     }
     if (stream == STREAM_ERR && (m->phase == PHASE_STARTING || m->spec.mode == MODE_VMM))
         keep_last_words(m, frame + 1, (size_t)n);
+    if (m->spec.mode == MODE_VMM && stream == STREAM_OUT)
+        keep_tail(m, frame + 1, (size_t)n);
     if (m->spec.tty && m->spec.mode == MODE_RUNTIME && stream == STREAM_ERR)
         return true; /* the runtime's, not the workload's */
     if (!m->first_ns && (stream == STREAM_OUT || m->phase != PHASE_STARTING))

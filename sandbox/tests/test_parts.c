@@ -225,6 +225,28 @@ static void exit_files(void **state)
         err);
     assert_true(s.exited && s.code == 3 && s.finished_at == 17 && !s.oom);
     assert_string_equal(s.message, "hello there");
+    assert_string_equal(s.console, "");
+    assert_ok(exit_status_parse("code 3\nsignal 0\nfinished 17\noom 0\nmessage hello\n"
+                                "console one\x1ftwo \x1f three\x1f \x1f\n",
+                                &s, &err),
+              err);
+    assert_string_equal(s.message, "hello");
+    assert_string_equal(s.console, "one\ntwo \n three");
+    assert_ok(exit_status_parse("code 3\nsignal 0\nfinished 17\noom 0\nmessage \n"
+                                "console 1\x1f"
+                                "2\x1f"
+                                "3\x1f"
+                                "4\x1f"
+                                "5\x1f"
+                                "6\x1f"
+                                "7\x1f"
+                                "8\x1f"
+                                "9\x1f"
+                                "10\x1f"
+                                "11\n",
+                                &s, &err),
+              err);
+    assert_string_equal(s.console, "2\n3\n4\n5\n6\n7\n8\n9\n10\n11");
     assert_ok(exit_status_parse("code 137\nsignal 9\nfinished 17\noom 1\nmessage \n", &s, &err),
               err);
     assert_true(!s.exited && s.code == 9 && s.oom);

@@ -261,6 +261,9 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc == 2 && strcmp(argv[1], "complain") == 0) {
+        for (int i = 0; i < 200; i++)
+            printf("line %d\n", i);
+        (void)fputs("\tdone\n", stdout);
         (void)fputs("first line\nprobe: this went wrong\n", stderr);
         return 125;
     }

@@ -178,6 +178,8 @@ static void last_words_of_a_vmm(void **state)
     rig_start_ok(&rig);
     rig_end(&rig, "v", "code 125\nsignal 0\n");
     assert_in_file(&rig, "exits/v", "\nmessage probe: this went wrong\n");
+    assert_in_file(&rig, "exits/v", "\nconsole line 1"); /* whole lines, the last ones */
+    assert_in_file(&rig, "exits/v", "\x1fline 198\x1fline 199\x1f done\x1f\n");
     assert_in_file(&rig, "log", "stderr F first line\n");
 }
 
