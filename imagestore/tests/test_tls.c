@@ -166,8 +166,11 @@ static void test_scheme_is_kept(void **state)
 {
     struct tls *t = *state;
     struct err err;
-    set_hosts(t, "skip_verify = true"); /* the server is plain yet */
+    set_hosts(t, "skip_verify = true"); /* the server is plain yet: it waits for a line, as we do */
+    nsec_t patience = t->f->config.connect_timeout;
+    t->f->config.connect_timeout = NSEC_PER_SEC / 2;
     assert_null(pull(t->f, t->name, &err));
+    t->f->config.connect_timeout = patience;
     assert_int_equal(rs_hits(t->f->rs), 0);
     serve_as(t, t->ca, "IP:127.0.0.1", NULL);
     expect_pulled(t);
