@@ -5,21 +5,12 @@
  * pointers. With "stop" as command line it counts to 60 and dies of a triple fault, with "panic" it
  * tells pvpanic, with "off" it has itself switched off. The linker script is roles.lds.
  */
-#include <stdint.h>
+#include "e2e/unikernels/pvh.h"
 
-#define COM1       0x3f8
-#define PANIC_PORT 0x505
-#define PM1A       0x604
-#define PAUSES     20000 /* between two numbers */
-#define LAST       60
-
-struct start_info {
-    uint32_t magic, version, flags, nr_modules;
-    uint64_t modlist, cmdline;
-};
+#define PAUSES 20000 /* between two numbers */
+#define LAST   60
 
 void guest_main(const struct start_info *info);
-void pvh_entry(void);
 
 volatile uint64_t debug_counter;
 volatile char debug_text[16] = "in the guest";
@@ -29,99 +20,61 @@ __attribute__((noinline)) uint64_t debug_middle(uint64_t by);
 __attribute__((noinline)) uint64_t debug_outer(uint64_t by);
 
 /* The note; page tables with 512 pages of 2 MiB; protected mode without paging to long mode. */
-__asm__(".section .note, \"a\"\n"
-        ".long 4, 4, 18\n" /* XEN_ELFNOTE_PHYS32_ENTRY */
-        ".asciz \"Xen\"\n"
-        ".long pvh_entry\n"
-        ".section .data\n"
-        ".balign 8\n"
-        "gdt: .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff\n"
-        "gdt_pointer: .word . - gdt - 1\n"
-        ".quad gdt\n"
-        ".section .bss\n"
-        ".balign 4096\n"
-        "top: .skip 4096\n"
-        "second: .skip 4096\n"
-        "third: .skip 4096\n"
-        "stack: .skip 16384\n"
-        "stack_end:\n"
-        ".text\n"
-        ".code32\n"
-        ".global pvh_entry\n"
-        "pvh_entry: cli\n"
-        "mov %ebx, %esi\n"
-        "mov $second, %eax\n"
-        "or $3, %eax\n"
-        "mov %eax, top\n"
-        "mov $third, %eax\n"
-        "or $3, %eax\n"
-        "mov %eax, second\n"
-        "mov $0x83, %eax\n"
-        "mov $third, %edi\n"
-        "1: mov %eax, (%edi)\n"
-        "add $8, %edi\n"
-        "add $0x200000, %eax\n"
-        "cmp $third + 4096, %edi\n"
-        "jb 1b\n"
-        "mov $top, %eax\n"
-        "mov %eax, %cr3\n"
-        "mov %cr4, %eax\n"
-        "or $0x20, %eax\n" /* PAE */
-        "mov %eax, %cr4\n"
-        "mov $0xc0000080, %ecx\n" /* EFER */
-        "rdmsr\n"
-        "or $0x100, %eax\n" /* LME */
-        "wrmsr\n"
-        "mov %cr0, %eax\n"
-        "or $0x80000001, %eax\n"
-        "mov %eax, %cr0\n"
-        "lgdt gdt_pointer\n"
-        "ljmp $8, $2f\n"
-        ".code64\n"
-        "2: mov $16, %eax\n"
-        "mov %eax, %ds\n"
-        "mov %eax, %es\n"
-        "mov %eax, %ss\n"
-        "mov $stack_end, %rsp\n"
-        "xor %ebp, %ebp\n"
-        "mov %esi, %edi\n"
-        "call guest_main\n"
-        "3: hlt\n"
-        "jmp 3b\n");
-
-static void out8(uint16_t port, uint8_t value)
-{
-    __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port));
-}
-
-static uint8_t in8(uint16_t port)
-{
-    uint8_t value;
-
-    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static void say(const char *s)
-{
-    for (; *s; s++) {
-        while (!(in8(COM1 + 5) & 0x20))
-            ;
-        out8(COM1, (uint8_t)*s);
-    }
-}
-
-static void say_number(uint64_t n)
-{
-    char digits[21];
-    char *at = digits + sizeof(digits) - 1;
-
-    *at = '\0';
-    do
-        *--at = (char)('0' + n % 10);
-    while (n /= 10);
-    say(at);
-}
+__asm__(PVH_NOTE ".section .data\n"
+                 ".balign 8\n"
+                 "gdt: .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff\n"
+                 "gdt_pointer: .word . - gdt - 1\n"
+                 ".quad gdt\n"
+                 ".section .bss\n"
+                 ".balign 4096\n"
+                 "top: .skip 4096\n"
+                 "second: .skip 4096\n"
+                 "third: .skip 4096\n"
+                 "stack: .skip 16384\n"
+                 "stack_end:\n"
+                 ".text\n"
+                 ".code32\n"
+                 ".global pvh_entry\n"
+                 "pvh_entry: cli\n"
+                 "mov %ebx, %esi\n"
+                 "mov $second, %eax\n"
+                 "or $3, %eax\n"
+                 "mov %eax, top\n"
+                 "mov $third, %eax\n"
+                 "or $3, %eax\n"
+                 "mov %eax, second\n"
+                 "mov $0x83, %eax\n"
+                 "mov $third, %edi\n"
+                 "1: mov %eax, (%edi)\n"
+                 "add $8, %edi\n"
+                 "add $0x200000, %eax\n"
+                 "cmp $third + 4096, %edi\n"
+                 "jb 1b\n"
+                 "mov $top, %eax\n"
+                 "mov %eax, %cr3\n"
+                 "mov %cr4, %eax\n"
+                 "or $0x20, %eax\n" /* PAE */
+                 "mov %eax, %cr4\n"
+                 "mov $0xc0000080, %ecx\n" /* EFER */
+                 "rdmsr\n"
+                 "or $0x100, %eax\n" /* LME */
+                 "wrmsr\n"
+                 "mov %cr0, %eax\n"
+                 "or $0x80000001, %eax\n"
+                 "mov %eax, %cr0\n"
+                 "lgdt gdt_pointer\n"
+                 "ljmp $8, $2f\n"
+                 ".code64\n"
+                 "2: mov $16, %eax\n"
+                 "mov %eax, %ds\n"
+                 "mov %eax, %es\n"
+                 "mov %eax, %ss\n"
+                 "mov $stack_end, %rsp\n"
+                 "xor %ebp, %ebp\n"
+                 "mov %esi, %edi\n"
+                 "call guest_main\n"
+                 "3: hlt\n"
+                 "jmp 3b\n");
 
 uint64_t debug_inner(uint64_t by)
 {

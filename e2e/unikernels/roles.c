@@ -5,85 +5,19 @@
  * hello (ends at once), exit N (by the debug port), off, reset, crash, panic, spin, idle. The
  * linker script is roles.lds.
  */
-#include <stdint.h>
+#include "e2e/unikernels/pvh.h"
 
-#define COM1       0x3f8
-#define DEBUG_PORT 0x501 /* isa-debug-exit */
-#define PANIC_PORT 0x505 /* pvpanic */
-#define PM1A       0x604 /* q35's ACPI: sleep */
-#define KEYBOARD   0x64
-#define MAGIC      0x336ec578 /* of the start information */
-#define RAM        1
+#define KEYBOARD 0x64
+#define RAM      1
 
-struct start_info {
-    uint32_t magic, version, flags, nr_modules;
-    uint64_t modlist, cmdline, rsdp, memmap;
-    uint32_t memmap_entries, reserved;
-};
 struct memmap_entry {
     uint64_t addr, size;
     uint32_t type, reserved;
 };
 
 void pvh_main(const struct start_info *info);
-void pvh_entry(void);
 
-/* The note and the entry: in assembly, for a pointer in a note is no constant of C. */
-__asm__(".section .note, \"a\"\n"
-        ".long 4, 4, 18\n" /* XEN_ELFNOTE_PHYS32_ENTRY */
-        ".asciz \"Xen\"\n"
-        ".long pvh_entry\n"
-        ".section .bss\n"
-        ".balign 16\n"
-        "stack: .skip 16384\n"
-        "stack_end:\n"
-        ".text\n"
-        ".global pvh_entry\n"
-        "pvh_entry: cli\n"
-        "mov $stack_end, %esp\n"
-        "push %ebx\n"
-        "call pvh_main\n"
-        "1: hlt\n"
-        "jmp 1b\n");
-
-static void out8(uint16_t port, uint8_t value)
-{
-    __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port));
-}
-
-static void out16(uint16_t port, uint16_t value)
-{
-    __asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port));
-}
-
-static uint8_t in8(uint16_t port)
-{
-    uint8_t value;
-
-    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static void say(const char *s)
-{
-    for (; *s; s++) {
-        while (!(in8(COM1 + 5) & 0x20))
-            ;
-        out8(COM1, (uint8_t)*s);
-    }
-}
-
-static void say_number(uint32_t n)
-{
-    char digits[11];
-    char *at = digits + sizeof(digits) - 1;
-
-    *at = '\0';
-    do
-        *--at = (char)('0' + n % 10);
-    while (n /= 10);
-    say(at);
-}
+__asm__(PVH_NOTE PVH_ENTRY_32);
 
 /* The rest of `line` behind the word, or NULL. */
 static const char *behind(const char *line, const char *word)
@@ -126,7 +60,7 @@ void pvh_main(const struct start_info *info)
     const char *line = (const char *)(uintptr_t)info->cmdline, *rest;
     uint16_t status = 0;
 
-    if (info->magic != MAGIC)
+    if (info->magic != PVH_MAGIC)
         return;
     say("Hello from a unikernel\ncommand line: ");
     say(line);

@@ -7,84 +7,21 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
-#define COM1       0x3f8
-#define DEBUG_PORT 0x501
-#define PCI_ADDR   0xcf8
-#define PCI_DATA   0xcfc
-#define VIRTIO_9P  0x10091af4 /* device and vendor */
+#include "e2e/unikernels/pvh.h"
+
+#define PCI_ADDR  0xcf8
+#define PCI_DATA  0xcfc
+#define VIRTIO_9P 0x10091af4 /* device and vendor */
 
 enum { QUEUE_PFN = 8, QUEUE_SIZE = 12, QUEUE_SELECT = 14, NOTIFY = 16, STATUS = 18, CONFIG = 20 };
 enum { T_VERSION = 100, T_ATTACH = 104, T_WALK = 110, T_LOPEN = 12, T_LCREATE = 14 };
 enum { T_READ = 116, T_WRITE = 118, R_LERROR = 7 };
 enum { O_RDONLY_9P = 0, O_WRONLY_9P = 1 };
 
-struct start_info {
-    uint32_t magic, version, flags, nr_modules;
-    uint64_t modlist, cmdline, rsdp, memmap;
-};
-
 void pvh_main(const struct start_info *info);
-void pvh_entry(void);
 
-__asm__(".section .note, \"a\"\n"
-        ".long 4, 4, 18\n"
-        ".asciz \"Xen\"\n"
-        ".long pvh_entry\n"
-        ".section .bss\n"
-        ".balign 16\n"
-        "stack: .skip 16384\n"
-        "stack_end:\n"
-        ".text\n"
-        ".global pvh_entry\n"
-        "pvh_entry: cli\n"
-        "mov $stack_end, %esp\n"
-        "push %ebx\n"
-        "call pvh_main\n"
-        "1: hlt\n"
-        "jmp 1b\n");
-
-/* ---- ports and console */
-
-#define PORT_OUT(bits, type, suffix)                                                               \
-    static void out##bits(uint16_t port, type value)                                               \
-    {                                                                                              \
-        __asm__ volatile("out" suffix " %0, %1" ::"a"(value), "Nd"(port));                         \
-    }
-#define PORT_IN(bits, type, suffix)                                                                \
-    static type in##bits(uint16_t port)                                                            \
-    {                                                                                              \
-        type value;                                                                                \
-        __asm__ volatile("in" suffix " %1, %0" : "=a"(value) : "Nd"(port));                        \
-        return value;                                                                              \
-    }
-PORT_OUT(8, uint8_t, "b")
-PORT_OUT(16, uint16_t, "w")
-PORT_OUT(32, uint32_t, "l")
-PORT_IN(8, uint8_t, "b")
-PORT_IN(16, uint16_t, "w")
-PORT_IN(32, uint32_t, "l")
-
-static void say_byte(uint8_t c)
-{
-    while (!(in8(COM1 + 5) & 0x20))
-        ;
-    out8(COM1, c);
-}
-
-static void say(const char *s)
-{
-    for (; *s; s++)
-        say_byte((uint8_t)*s);
-}
-
-static void say_number(uint32_t n)
-{
-    if (n >= 10)
-        say_number(n / 10);
-    say_byte((uint8_t)('0' + n % 10));
-}
+__asm__(PVH_NOTE PVH_ENTRY_32);
 
 /* ---- one queue, one request at a time */
 
