@@ -37,6 +37,7 @@ type server struct {
 	im       cri.ImageServiceClient
 	version  string
 	seq      int
+	conn     *grpc.ClientConn
 	reply    []byte // of ListContainers, once
 }
 
@@ -107,6 +108,7 @@ func (s *server) connect() error {
 	if err != nil {
 		return err
 	}
+	s.conn = conn
 	s.rt, s.im = cri.NewRuntimeServiceClient(conn), cri.NewImageServiceClient(conn)
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
